@@ -1,0 +1,1 @@
+"""The application: config, roles, ledger, runs, progress, clock, command line."""

@@ -1,0 +1,1 @@
+"""A Slack, a vCenter and hosts for one laptop, speaking the real protocols."""

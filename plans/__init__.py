@@ -1,0 +1,1 @@
+"""What should happen, and what did: pure, no I/O, no clock."""
