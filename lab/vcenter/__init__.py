@@ -1,0 +1,1 @@
+"""A small vCenter that speaks SOAP as the real one does."""
