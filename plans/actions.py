@@ -1,0 +1,153 @@
+"""Decides what a step may ask of the world: actions as data, and the outcome that comes back."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from plans.events import AnyEvent
+
+Result = Literal["ok", "failed", "errored", "skipped", "aborted"]
+"""`failed`: a known exit code or answer that is not the wanted one. `errored`: the machinery, or an unknown outcome."""
+
+
+class At(msgspec.Struct, frozen=True):
+    """A host of an environment, by its name there: `web`, `web/2`, or `runner` (the bot's own machine)."""
+
+    environment: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.host}"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an action or a step ended.
+
+    `exit` is the remote exit code where one is known; `output` the first 64 KiB of standard output, as text;
+    `reason` one sentence for people where the result is not ok; `value` what a machine action found.
+    `overdue` is true where a command is past its time and was left running, because somebody must be asked first.
+    """
+
+    result: Result
+    exit: int | None = None
+    output: str = ""
+    reason: str = ""
+    value: Any = None
+    overdue: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.result == "ok"
+
+
+class Shell(msgspec.Struct, frozen=True, kw_only=True):
+    """Run `command` under /bin/sh -c (or PowerShell where the host says so) as a job that outlives its connection.
+
+    `cwd` None is the login directory; a relative one is relative to it. `timeout` in seconds: past it the job is
+    stopped and has failed, or, with `ask_when_overdue`, is left running and reported overdue.
+    """
+
+    at: At
+    command: str
+    cwd: str | None = None
+    env: dict[str, str] = {}
+    timeout: float = 600.0
+    ask_when_overdue: bool = False
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """Put the archive with this SHA-256 (hex) onto the host at `to`, unless a file with that digest is there already."""
+
+    at: At
+    digest: str
+    to: str
+
+
+class Power(msgspec.Struct, frozen=True):
+    """Power the VM on or off; ok as well where it is in that state already."""
+
+    at: At
+    on: bool
+
+
+class Nic(msgspec.Struct, frozen=True):
+    """A virtual network card as vCenter tells it; None is what vCenter did not tell."""
+
+    label: str
+    network: str | None
+    connected: bool | None
+    start_connected: bool | None
+
+
+class ReadNics(msgspec.Struct, frozen=True):
+    """Read the VM's network cards: the outcome's value is a list of Nic."""
+
+    at: At
+
+
+class TakeSnapshot(msgspec.Struct, frozen=True):
+    """Snapshot the VM under this name, unless it has one of that name: the value is the snapshot's reference, a str."""
+
+    at: At
+    name: str
+    description: str
+
+
+class RevertTo(msgspec.Struct, frozen=True):
+    """Bring the VM back to that snapshot (a reference or a name of ours) and leave it powered off."""
+
+    at: At
+    snapshot: str
+
+
+class RemoveSnapshot(msgspec.Struct, frozen=True):
+    """Remove that snapshot, its changes kept; ok as well where it is gone already."""
+
+    at: At
+    snapshot: str
+
+
+class FindVm(msgspec.Struct, frozen=True):
+    """Find the host's VM, exactly one: the value is its identity, `<vCenter's instance UUID>/<VM's instance UUID>`."""
+
+    at: At
+
+
+class AwaitHost(msgspec.Struct, frozen=True):
+    """Wait until the host runs a command, `timeout` seconds at most: the value is its boot id, a str."""
+
+    at: At
+    timeout: float
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """Reboot the host from inside, once, and wait until it answers with another boot id, `timeout` seconds at most."""
+
+    at: At
+    timeout: float
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Ask a person; the run leaves and comes back with the answer: the value is the choice, `reason` the note."""
+
+    question: str
+    choices: tuple[str, ...]
+    role: str
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Write an event down in the ledger."""
+
+    event: AnyEvent
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Add text to the step's log."""
+
+    text: str
+
+
+Action = (
+    Shell | Upload | Power | ReadNics | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm | AwaitHost
+    | Restart | Ask | Record | Note
+)  # fmt: skip

@@ -1,0 +1,136 @@
+"""Decides what an environment is: its hosts and their way in, isolation, restore and backup, apps, facts and policy."""
+
+from typing import Literal
+
+import msgspec
+
+from plans.checks import Check
+from plans.quantities import Duration
+from plans.steps import Run
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all parts of the admins' configuration share: an unknown key is refused."""
+
+
+class VCenter(Config, frozen=True, kw_only=True):
+    """A vCenter, verified by a CA file or the system's own; `verify: false` takes any certificate, said loudly."""
+
+    host: str
+    username: str
+    password: str
+    port: int = 443
+    ca_file: str = ""
+    verify: bool = True
+
+
+class Gateway(Config, frozen=True, kw_only=True):
+    host: str
+    user: str
+    key_file: str
+    known_hosts: str
+    port: int = 22
+
+
+class Ssh(Config, frozen=True, kw_only=True):
+    """A way in over SSH, by key; the host's key must be in `known_hosts`."""
+
+    host: str
+    user: str
+    key_file: str
+    known_hosts: str
+    port: int = 22
+    gateway: Gateway | None = None
+
+
+class Guest(Config, frozen=True, kw_only=True):
+    """A way in through VMware Tools, which needs no network at all."""
+
+    username: str
+    password: str
+
+
+class Host(Config, frozen=True, kw_only=True):
+    """One machine: its VM (name, inventory path or instance UUID) where it has one, and exactly one way in."""
+
+    vcenter: str = ""
+    vm: str = ""
+    ssh: Ssh | None = None
+    guest: Guest | None = None
+    workdir: str = "/var/tmp/quarterdeck"  # noqa: S108 - a directory on the target, where the admins can name another
+    env: dict[str, str] = {}
+    shell: Literal["sh", "powershell"] = "sh"
+    protect: Literal["snapshot", "backup", "attested", ""] = ""
+
+    def __post_init__(self) -> None:
+        if (self.ssh is None) == (self.guest is None):
+            raise ValueError("exactly one way in is wanted: ssh or guest")
+        if self.guest and not self.vm:
+            raise ValueError("guest goes through VMware Tools: it needs the host's vm")
+        if bool(self.vm) != bool(self.vcenter):
+            raise ValueError("vcenter and vm go together")
+        if self.protect == "snapshot" and not self.vm:
+            raise ValueError("protect: snapshot needs the host's vm")
+
+    @property
+    def protection(self) -> str:
+        """How a promotion secures this host: snapshot unless said otherwise, attested where there is no VM."""
+        return self.protect or ("snapshot" if self.vm else "attested")
+
+
+class Isolation(Config, frozen=True, kw_only=True):
+    networks: tuple[str, ...]
+    allowed_bridges: tuple[str, ...] = ()
+    must_not_reach: tuple[str, ...] = ()
+    must_reach: tuple[str, ...] = ()
+
+
+class Environment(Config, frozen=True, kw_only=True):
+    """`hosts`: role to a host or a list of hosts, in the order in which `serial` goes through them."""
+
+    hosts: dict[str, Host | tuple[Host, ...]]
+    isolation: Isolation | None = None
+    restore: tuple[Run, ...] = ()
+    restore_max_age: Duration = "24h"
+    backup: tuple[Run, ...] = ()
+
+    def named(self) -> dict[str, Host]:
+        """Every host by its name: `web`, `web/2`, `web/3`, `db`."""
+        return {name: host for role in self.hosts for name, host in self._of(role)}
+
+    def role(self, role: str) -> tuple[str, ...]:
+        """The names of a role's hosts; `runner` is the machine that the bot runs on."""
+        return ("runner",) if role == "runner" else tuple(name for name, _ in self._of(role))
+
+    def _of(self, role: str) -> list[tuple[str, Host]]:
+        hosts = self.hosts[role]
+        listed = (hosts,) if isinstance(hosts, Host) else hosts
+        return [(role if i == 0 else f"{role}/{i + 1}", host) for i, host in enumerate(listed)]
+
+
+class Fact(Config, frozen=True, kw_only=True):
+    """A command whose output must be the same on two sides, but for lines that match one of `ignore`."""
+
+    name: str
+    on: str
+    run: str
+    ignore: tuple[str, ...] = ()
+    change: Literal["block", "warn"] = "block"
+
+
+class App(Config, frozen=True, kw_only=True):
+    tests: str
+    staging: str
+    prod: str
+    qa: str = ""
+    health: tuple[Check, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+class Policy(Config, frozen=True, kw_only=True):
+    rehearsal_max_age: Duration = "7d"
+    separate_duties: bool = True
+    approvals: int = 0
+    watch: tuple[Duration, ...] = ("10m", "30m", "45m")
+    inspection: Duration = "2h"
+    snapshot_max_age: Duration = "72h"

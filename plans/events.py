@@ -1,0 +1,222 @@
+"""Decides what can happen: every type of ledger record, with the data it carries."""
+
+import msgspec
+
+VERSION = 1
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The data of one ledger record; its tag is the record's `type`. Fields not known here are ignored when read."""
+
+
+class ConfigLoaded(Event, tag="config.loaded"):
+    digest: str
+    changed: tuple[str, ...]
+
+
+class PackageHandedOff(Event, tag="package.handed_off"):
+    release: str
+    app: str
+    version: str
+    digest: str
+    bytes: int
+    source: str
+    summary: str = ""
+    changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: str = ""
+
+
+class PackageRefused(Event, tag="package.refused"):
+    source: str
+    findings: tuple[str, ...]
+
+
+class ReleaseWithdrawn(Event, tag="release.withdrawn"):
+    release: str
+    reason: str
+
+
+class ReleaseDefective(Event, tag="release.defective"):
+    release: str
+    reason: str
+
+
+class AccessDenied(Event, tag="access.denied"):
+    command: str
+    role: str
+
+
+class RunStarted(Event, tag="run.started"):
+    """`machines` are the identities that the run holds; `window` what an admin may say of why (a time, an expiry)."""
+
+    run: int
+    kind: str
+    release: str | None
+    environment: str
+    plans: str
+    app: str = ""
+    machines: tuple[str, ...] = ()
+    total: int = 0
+
+
+class RunAborting(Event, tag="run.aborting"):
+    run: int
+    now: bool
+
+
+class RunRestarted(Event, tag="run.restarted"):
+    run: int
+    why: str
+
+
+class StepStarted(Event, tag="step.started"):
+    run: int
+    phase: str
+    step: int
+    name: str
+    host: str | None
+    attempt: int
+    written: bool = False
+
+
+class StepFinished(Event, tag="step.finished"):
+    run: int
+    step: int
+    host: str | None
+    attempt: int
+    outcome: str
+    exit: int | None
+    seconds: float
+    log: str
+    reason: str = ""
+
+
+class RunPaused(Event, tag="run.paused"):
+    run: int
+    step: int
+    why: str
+    question: int = 0
+    host: str | None = None
+    choices: tuple[str, ...] = ()
+    role: str = "admins"
+
+
+class RunDecided(Event, tag="run.decided"):
+    run: int
+    step: int
+    choice: str
+    note: str = ""
+
+
+class RunFinished(Event, tag="run.finished"):
+    run: int
+    verdict: str
+    clean: bool
+    reason: str
+
+
+class PromotionRefused(Event, tag="promotion.refused"):
+    release: str
+    gates: tuple[str, ...]
+
+
+class PromotionScheduled(Event, tag="promotion.scheduled"):
+    release: str
+    at: str
+
+
+class PromotionUnscheduled(Event, tag="promotion.unscheduled"):
+    release: str
+    at: str
+    reason: str = ""
+
+
+class SnapshotTaken(Event, tag="snapshot.taken"):
+    run: int
+    host: str
+    snapshot: str
+    environment: str = ""
+    name: str = ""
+
+
+class SnapshotRemoved(Event, tag="snapshot.removed"):
+    run: int
+    host: str
+    snapshot: str
+    environment: str = ""
+
+
+class FactsCollected(Event, tag="facts.collected"):
+    run: int
+    environment: str
+    digests: dict[str, str]
+    log: str
+
+
+class IsolationJudged(Event, tag="isolation.judged"):
+    run: int
+    verdict: str
+    evidence: tuple[str, ...]
+
+
+class IsolationAttested(Event, tag="isolation.attested"):
+    environment: str
+    reason: str
+
+
+class MessagePosted(Event, tag="message.posted"):
+    key: str
+    channel: str
+    ts: str
+
+
+class EnvironmentLocked(Event, tag="environment.locked"):
+    environment: str
+    reason: str
+
+
+class EnvironmentUnlocked(Event, tag="environment.unlocked"):
+    environment: str
+    reason: str = ""
+
+
+class FreezeSet(Event, tag="freeze.set"):
+    until: str | None
+    reason: str
+
+
+class FreezeLifted(Event, tag="freeze.lifted"):
+    until: str | None = None
+    reason: str = ""
+
+
+class ApprovalGiven(Event, tag="approval.given"):
+    release: str
+    digest: str
+
+
+class WatchChecked(Event, tag="watch.checked"):
+    run: int
+    mark: str
+    ok: bool
+
+
+AnyEvent = (
+    ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied
+    | RunStarted | RunAborting | RunRestarted | StepStarted | StepFinished | RunPaused | RunDecided | RunFinished
+    | PromotionRefused | PromotionScheduled | PromotionUnscheduled | SnapshotTaken | SnapshotRemoved
+    | FactsCollected | IsolationJudged | IsolationAttested | MessagePosted | EnvironmentLocked | EnvironmentUnlocked
+    | FreezeSet | FreezeLifted | ApprovalGiven | WatchChecked
+)  # fmt: skip
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the ledger: `at` is UTC, ISO 8601 with milliseconds; `hash` is SHA-256 in hex (CONTRACT.md, 7)."""
+
+    seq: int
+    at: str
+    by: str
+    event: AnyEvent
+    prev: str
+    hash: str

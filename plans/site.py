@@ -1,0 +1,86 @@
+"""Decides what a step is told of where it runs, and what all steps share."""
+
+from collections.abc import Generator
+from typing import Literal
+
+import msgspec
+
+from plans.actions import Action, At, Outcome, Shell
+from plans.quantities import Duration, seconds
+
+Actions = Generator[Action, Outcome, Outcome]
+"""What a step's `actions()` is: it yields what it wants done, is sent how that ended, and returns how the step ended."""
+
+OK = Outcome("ok")
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one step runs, once: the run, the environment and the host (None where the step has none).
+
+    `base` is the directory on the host that is this ledger's own; `digest` and `suffix` (.zip or .tar.gz) name the
+    release's archive; `in_package` says that written steps start in the unpacked package, not in the login directory;
+    `group_ok` says whether all earlier steps of the same group were ok.
+    """
+
+    run: int
+    environment: str
+    host: str | None
+    base: str
+    release: str = ""
+    version: str = ""
+    digest: str = ""
+    suffix: str = ""
+    env: dict[str, str] = {}
+    production: bool = False
+    in_package: bool = False
+    group_ok: bool = True
+
+    @property
+    def at(self) -> At:
+        return At(self.environment, self.host or "runner")
+
+    @property
+    def package(self) -> str:
+        """The directory on the host into which this run unpacks the archive."""
+        return f"{self.base}/{self.run}-package"
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a written step (CONTRACT.md, 3)."""
+        own = {
+            "QUARTERDECK_RELEASE": self.release,
+            "QUARTERDECK_VERSION": self.version,
+            "QUARTERDECK_RUN": str(self.run),
+            "QUARTERDECK_ENVIRONMENT": self.environment,
+        }
+        return self.env | own | ({"QUARTERDECK_PACKAGE": self.package} if self.in_package else {})
+
+    def shell(self, command: str, timeout: Duration) -> Shell:
+        """A written command at this site, `timeout` as people write it."""
+        return Shell(
+            at=self.at,
+            command=command,
+            cwd=self.package if self.in_package else None,
+            env=self.variables(),
+            timeout=seconds(timeout),
+            ask_when_overdue=self.production and self.in_package,
+        )
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every step that somebody wrote has: in a package, or in the admins' configuration.
+
+    The tag is the key that tells the kind in the file (`run:`, `copy:` …).
+    """
+
+    name: str
+    on: str = ""
+    once: bool = False
+    serial: int = 0
+    timeout: Duration = "10m"
+    rerun: Literal["safe", "never"] = "never"
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("a step needs a name")
+        if self.serial < 0:
+            raise ValueError("serial is a number of hosts, 1 or more")
