@@ -55,8 +55,14 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     ask_when_overdue: bool = False
 
 
+class Together(msgspec.Struct, frozen=True):
+    """Run these commands at once: the value is the tuple of their outcomes, in order."""
+
+    shells: tuple[Shell, ...]
+
+
 class Upload(msgspec.Struct, frozen=True):
-    """Put the archive with this SHA-256 (hex) onto the host at `to`, unless a file with that digest is there already."""
+    """Put the archive with this SHA-256 (hex) on the host at `to`, unless a file with that digest is there."""
 
     at: At
     digest: str
@@ -148,6 +154,6 @@ class Note(msgspec.Struct, frozen=True):
 
 
 Action = (
-    Shell | Upload | Power | ReadNics | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm | AwaitHost
+    Shell | Together | Upload | Power | ReadNics | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm | AwaitHost
     | Restart | Ask | Record | Note
 )  # fmt: skip

@@ -74,7 +74,7 @@ class Host(Config, frozen=True, kw_only=True):
 
     @property
     def protection(self) -> str:
-        """How a promotion secures this host: snapshot unless said otherwise, attested where there is no VM."""
+        """How a promotion secures this host, where nothing is said: by a snapshot where there is a VM."""
         return self.protect or ("snapshot" if self.vm else "attested")
 
 

@@ -2,19 +2,18 @@
 
 import msgspec
 
-VERSION = 1
-
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """The data of one ledger record; its tag is the record's `type`. Fields not known here are ignored when read."""
 
 
-class ConfigLoaded(Event, tag="config.loaded"):
+class ConfigLoaded(Event, frozen=True, kw_only=True, tag="config.loaded"):
     digest: str
     changed: tuple[str, ...]
+    keys: dict[str, str] = {}
 
 
-class PackageHandedOff(Event, tag="package.handed_off"):
+class PackageHandedOff(Event, frozen=True, kw_only=True, tag="package.handed_off"):
     release: str
     app: str
     version: str
@@ -27,28 +26,28 @@ class PackageHandedOff(Event, tag="package.handed_off"):
     notes: str = ""
 
 
-class PackageRefused(Event, tag="package.refused"):
+class PackageRefused(Event, frozen=True, kw_only=True, tag="package.refused"):
     source: str
     findings: tuple[str, ...]
 
 
-class ReleaseWithdrawn(Event, tag="release.withdrawn"):
+class ReleaseWithdrawn(Event, frozen=True, kw_only=True, tag="release.withdrawn"):
     release: str
     reason: str
 
 
-class ReleaseDefective(Event, tag="release.defective"):
+class ReleaseDefective(Event, frozen=True, kw_only=True, tag="release.defective"):
     release: str
     reason: str
 
 
-class AccessDenied(Event, tag="access.denied"):
+class AccessDenied(Event, frozen=True, kw_only=True, tag="access.denied"):
     command: str
     role: str
 
 
-class RunStarted(Event, tag="run.started"):
-    """`machines` are the identities that the run holds; `window` what an admin may say of why (a time, an expiry)."""
+class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
+    """`machines` are the identities that the run holds; `total` the number of its steps."""
 
     run: int
     kind: str
@@ -60,17 +59,17 @@ class RunStarted(Event, tag="run.started"):
     total: int = 0
 
 
-class RunAborting(Event, tag="run.aborting"):
+class RunAborting(Event, frozen=True, kw_only=True, tag="run.aborting"):
     run: int
     now: bool
 
 
-class RunRestarted(Event, tag="run.restarted"):
+class RunRestarted(Event, frozen=True, kw_only=True, tag="run.restarted"):
     run: int
     why: str
 
 
-class StepStarted(Event, tag="step.started"):
+class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     run: int
     phase: str
     step: int
@@ -78,9 +77,10 @@ class StepStarted(Event, tag="step.started"):
     host: str | None
     attempt: int
     written: bool = False
+    of: int = 1
 
 
-class StepFinished(Event, tag="step.finished"):
+class StepFinished(Event, frozen=True, kw_only=True, tag="step.finished"):
     run: int
     step: int
     host: str | None
@@ -92,7 +92,7 @@ class StepFinished(Event, tag="step.finished"):
     reason: str = ""
 
 
-class RunPaused(Event, tag="run.paused"):
+class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused"):
     run: int
     step: int
     why: str
@@ -102,37 +102,37 @@ class RunPaused(Event, tag="run.paused"):
     role: str = "admins"
 
 
-class RunDecided(Event, tag="run.decided"):
+class RunDecided(Event, frozen=True, kw_only=True, tag="run.decided"):
     run: int
     step: int
     choice: str
     note: str = ""
 
 
-class RunFinished(Event, tag="run.finished"):
+class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
     run: int
     verdict: str
     clean: bool
     reason: str
 
 
-class PromotionRefused(Event, tag="promotion.refused"):
+class PromotionRefused(Event, frozen=True, kw_only=True, tag="promotion.refused"):
     release: str
     gates: tuple[str, ...]
 
 
-class PromotionScheduled(Event, tag="promotion.scheduled"):
+class PromotionScheduled(Event, frozen=True, kw_only=True, tag="promotion.scheduled"):
     release: str
     at: str
 
 
-class PromotionUnscheduled(Event, tag="promotion.unscheduled"):
+class PromotionUnscheduled(Event, frozen=True, kw_only=True, tag="promotion.unscheduled"):
     release: str
     at: str
     reason: str = ""
 
 
-class SnapshotTaken(Event, tag="snapshot.taken"):
+class SnapshotTaken(Event, frozen=True, kw_only=True, tag="snapshot.taken"):
     run: int
     host: str
     snapshot: str
@@ -140,63 +140,63 @@ class SnapshotTaken(Event, tag="snapshot.taken"):
     name: str = ""
 
 
-class SnapshotRemoved(Event, tag="snapshot.removed"):
+class SnapshotRemoved(Event, frozen=True, kw_only=True, tag="snapshot.removed"):
     run: int
     host: str
     snapshot: str
     environment: str = ""
 
 
-class FactsCollected(Event, tag="facts.collected"):
+class FactsCollected(Event, frozen=True, kw_only=True, tag="facts.collected"):
     run: int
     environment: str
     digests: dict[str, str]
     log: str
 
 
-class IsolationJudged(Event, tag="isolation.judged"):
+class IsolationJudged(Event, frozen=True, kw_only=True, tag="isolation.judged"):
     run: int
     verdict: str
     evidence: tuple[str, ...]
 
 
-class IsolationAttested(Event, tag="isolation.attested"):
+class IsolationAttested(Event, frozen=True, kw_only=True, tag="isolation.attested"):
     environment: str
     reason: str
 
 
-class MessagePosted(Event, tag="message.posted"):
+class MessagePosted(Event, frozen=True, kw_only=True, tag="message.posted"):
     key: str
     channel: str
     ts: str
 
 
-class EnvironmentLocked(Event, tag="environment.locked"):
+class EnvironmentLocked(Event, frozen=True, kw_only=True, tag="environment.locked"):
     environment: str
     reason: str
 
 
-class EnvironmentUnlocked(Event, tag="environment.unlocked"):
+class EnvironmentUnlocked(Event, frozen=True, kw_only=True, tag="environment.unlocked"):
     environment: str
     reason: str = ""
 
 
-class FreezeSet(Event, tag="freeze.set"):
+class FreezeSet(Event, frozen=True, kw_only=True, tag="freeze.set"):
     until: str | None
     reason: str
 
 
-class FreezeLifted(Event, tag="freeze.lifted"):
+class FreezeLifted(Event, frozen=True, kw_only=True, tag="freeze.lifted"):
     until: str | None = None
     reason: str = ""
 
 
-class ApprovalGiven(Event, tag="approval.given"):
+class ApprovalGiven(Event, frozen=True, kw_only=True, tag="approval.given"):
     release: str
     digest: str
 
 
-class WatchChecked(Event, tag="watch.checked"):
+class WatchChecked(Event, frozen=True, kw_only=True, tag="watch.checked"):
     run: int
     mark: str
     ok: bool

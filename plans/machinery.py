@@ -1,10 +1,220 @@
 """Decides what Quarterdeck's own steps do: revert, isolate, power on, snapshot, unpack, compare facts."""
 
+import shlex
+
 import msgspec
 
+from plans.actions import (
+    Ask,
+    At,
+    AwaitHost,
+    Note,
+    Outcome,
+    Power,
+    ReadNics,
+    Record,
+    RemoveSnapshot,
+    RevertTo,
+    Shell,
+    TakeSnapshot,
+    Together,
+    Upload,
+)
+from plans.environment import Fact, Isolation
+from plans.events import FactsCollected, IsolationJudged, SnapshotRemoved, SnapshotTaken, WatchChecked
+from plans.facts import Difference, compare, digest
+from plans.isolation import judge
+from plans.site import OK, Actions, Site
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
     """A step that nobody wrote."""
 
 
-Machinery = Machine
+class GoBack(Own, frozen=True):
+    """The VM off, and back at its last rehearsal's snapshot where there is one (host to reference)."""
+
+    snapshots: dict[str, str]
+
+    def actions(self, site: Site) -> Actions:
+        reference = self.snapshots.get(site.host or "")
+        if reference is None:
+            yield Note("no snapshot of an earlier rehearsal: powered off as it is\n")
+            return (yield Power(site.at, on=False))
+        yield Note(f"back to snapshot {reference}\n")
+        return (yield RevertTo(site.at, reference))
+
+
+class ProveIsolation(Own, frozen=True):
+    """Every network card of every host judged before anything is powered on, and again before the deployment."""
+
+    hosts: tuple[str, ...]
+    isolation: Isolation
+
+    def actions(self, site: Site) -> Actions:
+        cards = {}
+        for host in self.hosts:
+            outcome = yield ReadNics(At(site.environment, host))
+            if not outcome.ok:
+                return outcome
+            cards[host] = outcome.value
+        judged = judge(cards, self.isolation)
+        yield Note("\n".join((*judged.evidence, f"isolation: {judged.verdict}", "")))
+        yield Record(IsolationJudged(run=site.run, verdict=judged.verdict, evidence=judged.evidence))
+        if judged.verdict in ("proved", "attested"):
+            return OK
+        worst = next((e for e in judged.evidence if "not one of" in e or "not name" in e or "not tell" in e), "")
+        return Outcome("errored", reason=f"isolation is {judged.verdict}: {worst}")
+
+
+class PowerOn(Own, frozen=True):
+    def actions(self, site: Site) -> Actions:
+        return (yield Power(site.at, on=True))
+
+
+class Answer(Own, frozen=True):
+    """Wait until the host answers, `timeout` seconds at most."""
+
+    timeout: float = 600.0
+
+    def actions(self, site: Site) -> Actions:
+        return (yield AwaitHost(site.at, self.timeout))
+
+
+class KeepSnapshot(Own, frozen=True):
+    """A snapshot of the VM that carries the run's token; ours from earlier runs (`older`) are removed after it."""
+
+    older: dict[str, tuple[str, ...]]
+
+    def actions(self, site: Site) -> Actions:
+        host = site.host or ""
+        name = f"quarterdeck-{site.ledger}-run-{site.run}"
+        taken = yield TakeSnapshot(site.at, name, f"{site.release} run {site.run} on {site.environment}".strip())
+        if not taken.ok:
+            return taken
+        place = site.environment
+        yield Record(SnapshotTaken(run=site.run, host=host, environment=place, snapshot=taken.value, name=name))
+        for reference in self.older.get(host, ()):
+            removed = yield RemoveSnapshot(site.at, reference)
+            if not removed.ok:
+                return removed
+            yield Record(SnapshotRemoved(run=site.run, host=host, environment=place, snapshot=reference))
+        return OK
+
+
+class Attest(Own, frozen=True):
+    """A prod host that cannot be snapshotted: an admin says that it can be brought back."""
+
+    def actions(self, site: Site) -> Actions:
+        question = f"{site.environment} {site.host} has no snapshot. Can it be brought back as it is now?"
+        answer = yield Ask(question, ("done", "failed"), "admins")
+        if answer.value == "done":
+            return OK
+        return Outcome("errored", reason=answer.reason or "an admin says that it could not be brought back")
+
+
+_UNPACK = """set -eu
+archive=$base/$digest$suffix
+have=$(sha256sum < "$archive"); have=${have%% *}
+[ "$have" = "$digest" ] || { echo "the archive here is $have, what was handed off is $digest" >&2; exit 3; }
+rm -rf -- "$package" "$package.new"
+mkdir -p -- "$package.new"
+if [ "$suffix" = .zip ]; then
+  if command -v unzip >/dev/null 2>&1; then unzip -q "$archive" -d "$package.new"
+  elif command -v python3 >/dev/null 2>&1; then python3 -m zipfile -e "$archive" "$package.new"
+  else echo "neither unzip nor python3 here to unpack a zip with: install one, or hand off a tar.gz" >&2; exit 4; fi
+else
+  tar -xzf "$archive" -C "$package.new"
+fi
+for path in $scripts; do chmod +x -- "$package.new/$path"; done
+mv -- "$package.new" "$package"
+"""
+
+
+class Unpack(Own, frozen=True):
+    """The archive on the host, its digest checked there, unpacked into a fresh directory; `executable` made so."""
+
+    executable: tuple[str, ...]
+
+    def actions(self, site: Site) -> Actions:
+        sent = yield Upload(site.at, site.digest, f"{site.base}/{site.digest}{site.suffix}")
+        if not sent.ok:
+            return sent
+        values = {"base": site.base, "digest": site.digest, "suffix": site.suffix, "package": site.package}
+        lines = [f"{key}={shlex.quote(value)}\n" for key, value in values.items()]
+        command = "".join(lines) + _UNPACK.replace("$scripts", shlex.join(self.executable) or "")
+        outcome = yield Shell(at=site.at, command=command, timeout=600)
+        if outcome.exit in (3, 4):
+            reason = {3: "the archive on the host is not what was handed off", 4: "nothing here can unpack a zip"}
+            return Outcome("errored", exit=outcome.exit, reason=reason[outcome.exit])
+        return outcome
+
+
+class CompareFacts(Own, frozen=True):
+    """The app's facts collected on both sides at once and compared: `pairs` of (fact, host here, host there).
+
+    With no other side (`there` empty) they are collected and written down only.
+    """
+
+    pairs: tuple[tuple[Fact, str, str], ...]
+    there: str
+
+    def actions(self, site: Site) -> Actions:
+        sides = [(fact, At(site.environment, here), At(self.there, other)) for fact, here, other in self.pairs]
+        wanted = [(fact, at) for fact, here, other in sides for at in (here, other) if at.environment]
+        unique = {(fact.name, str(at)): (fact, at) for fact, at in wanted}
+        shells = tuple(Shell(at=at, command=fact.run, timeout=300) for fact, at in unique.values())
+        collected = yield Together(shells)
+        outputs: dict[tuple[str, str], str] = {}
+        for (fact, at), outcome in zip(unique.values(), collected.value, strict=True):
+            if outcome.exit != 0:
+                return Outcome("errored", reason=f"fact {fact.name} on {at}: {outcome.reason or 'could not be read'}")
+            outputs[fact.name, str(at)] = outcome.output
+        for environment in dict.fromkeys(at.environment for _, at in unique.values()):
+            yield Record(self._event(site, environment, unique, outputs))
+        differences = [d for f, h, o in sides if o.environment and (d := _between(f, h, o, outputs))]
+        yield Note("".join(f"{d.full}\n" for d in differences) or f"{len(self.pairs)} facts agree\n")
+        if differences:
+            return Outcome("errored", reason="\n".join(d.brief() for d in differences))
+        return OK
+
+    @staticmethod
+    def _event(
+        site: Site,
+        environment: str,
+        unique: dict[tuple[str, str], tuple[Fact, At]],
+        outputs: dict[tuple[str, str], str],
+    ) -> FactsCollected:
+        digests = {
+            f"{fact.name} {at.host}": digest(fact, outputs[fact.name, str(at)])
+            for fact, at in unique.values()
+            if at.environment == environment
+        }
+        return FactsCollected(run=site.run, environment=environment, digests=digests, log=site.log)
+
+
+class BeginWatch(Own, frozen=True):
+    """Prod is in use again: from here the run holds no lock."""
+
+    def actions(self, site: Site) -> Actions:
+        yield Note("the watch begins\n")
+        return OK
+
+
+class Mark(Own, frozen=True):
+    """The end of one mark of the watch: what its checks said, written down."""
+
+    mark: str
+
+    def actions(self, site: Site) -> Actions:
+        yield Record(WatchChecked(run=site.run, mark=self.mark, ok=site.group_ok))
+        return OK
+
+
+Machinery = (
+    GoBack | ProveIsolation | PowerOn | Answer | KeepSnapshot | Attest | Unpack | CompareFacts | BeginWatch | Mark
+)
+
+
+def _between(fact: Fact, here: At, there: At, outputs: dict[tuple[str, str], str]) -> Difference | None:
+    return compare(fact, str(here), outputs[fact.name, str(here)], str(there), outputs[fact.name, str(there)])

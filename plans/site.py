@@ -9,7 +9,7 @@ from plans.actions import Action, At, Outcome, Shell
 from plans.quantities import Duration, seconds
 
 Actions = Generator[Action, Outcome, Outcome]
-"""What a step's `actions()` is: it yields what it wants done, is sent how that ended, and returns how the step ended."""
+"""A step at work: it yields what it wants done, is sent how that ended, and returns how the step ended."""
 
 OK = Outcome("ok")
 
@@ -17,7 +17,8 @@ OK = Outcome("ok")
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Where one step runs, once: the run, the environment and the host (None where the step has none).
 
-    `base` is the directory on the host that is this ledger's own; `digest` and `suffix` (.zip or .tar.gz) name the
+    `base` is the directory on the host that is this ledger's own, `ledger` the ledger's short name; `log` is the
+    step's log, relative to the data directory; `digest` and `suffix` (.zip or .tar.gz) name the
     release's archive; `in_package` says that written steps start in the unpacked package, not in the login directory;
     `group_ok` says whether all earlier steps of the same group were ok.
     """
@@ -26,11 +27,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     host: str | None
     base: str
+    ledger: str
+    log: str
     release: str = ""
     version: str = ""
     digest: str = ""
     suffix: str = ""
-    env: dict[str, str] = {}
     production: bool = False
     in_package: bool = False
     group_ok: bool = True
@@ -52,7 +54,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             "QUARTERDECK_RUN": str(self.run),
             "QUARTERDECK_ENVIRONMENT": self.environment,
         }
-        return self.env | own | ({"QUARTERDECK_PACKAGE": self.package} if self.in_package else {})
+        return own | ({"QUARTERDECK_PACKAGE": self.package} if self.in_package else {})
 
     def shell(self, command: str, timeout: Duration) -> Shell:
         """A written command at this site, `timeout` as people write it."""

@@ -1,7 +1,7 @@
 """Decides what the steps do: the kinds that a package may use, and the union that closes over all kinds."""
 
 import shlex
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -96,8 +96,8 @@ class Manual(Written, frozen=True, tag="manual"):
         return OK
 
 
-PackageStep = Run | Script | Copy | Reboot | Manual
+PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step = PackageStep | Check | Machinery
+Step: TypeAlias = PackageStep | Check | Machinery
 """Every kind of step there is."""

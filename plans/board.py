@@ -1,0 +1,348 @@
+"""Decides how each ledger record changes the documents: a pure fold, and what the channel is to be told of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from plans import events as e
+from plans.records import (
+    Answered,
+    AnyDocument,
+    Due,
+    EnvironmentState,
+    Freeze,
+    HostStep,
+    Kept,
+    Key,
+    Loaded,
+    Question,
+    Release,
+    Run,
+    StepRecord,
+)
+
+Documents = Mapping[Key, AnyDocument]
+Changes = dict[Key, AnyDocument | None]
+"""Documents by key as they are from now on; None where one is gone."""
+
+
+def apply(documents: Documents, entry: e.Entry) -> Changes:
+    """What `entry` changes in `documents`; they are left as they are. Every record that was ever written folds."""
+    change = _FOLDS.get(type(entry.event))
+    return change(documents, entry, entry.event) if change else {}
+
+
+def release(documents: Documents, name: str) -> Release | None:
+    found = documents.get(("releases", name))
+    return found if isinstance(found, Release) else None
+
+
+def run(documents: Documents, number: int) -> Run | None:
+    found = documents.get(("runs", str(number)))
+    return found if isinstance(found, Run) else None
+
+
+def environment(documents: Documents, name: str) -> EnvironmentState:
+    found = documents.get(("environments", name))
+    return found if isinstance(found, EnvironmentState) else EnvironmentState(name=name)
+
+
+def _due(entry: e.Entry, *keys: str) -> Changes:
+    return {("outbox", key): Due(key=key, seq=entry.seq) for key in keys}
+
+
+def _release(documents: Documents, name: str | None, **changes: Any) -> Changes:
+    found = release(documents, name or "")
+    return {("releases", found.id): replace(found, **changes)} if found else {}
+
+
+def _run(documents: Documents, number: int, **changes: Any) -> Changes:
+    found = run(documents, number)
+    return {("runs", str(number)): replace(found, **changes)} if found else {}
+
+
+def _environment(documents: Documents, name: str, **changes: Any) -> Changes:
+    return {("environments", name): replace(environment(documents, name), **changes)}
+
+
+def _config_loaded(documents: Documents, entry: e.Entry, event: e.ConfigLoaded) -> Changes:
+    notice = _due(entry, f"notice/{entry.seq}") if event.changed else {}
+    return {("configs", "last"): Loaded(digest=event.digest, keys=event.keys)} | notice
+
+
+def _handed_off(documents: Documents, entry: e.Entry, event: e.PackageHandedOff) -> Changes:
+    new = Release(
+        id=event.release,
+        app=event.app,
+        version=event.version,
+        digest=event.digest,
+        bytes=event.bytes,
+        source=event.source,
+        by=entry.by,
+        at=entry.at,
+        summary=event.summary,
+        notes=event.notes,
+        changes=event.changes,
+        warnings=event.warnings,
+    )
+    return {("releases", new.id): new} | _due(entry, f"release/{new.id}")
+
+
+def _withdrawn(documents: Documents, entry: e.Entry, event: e.ReleaseWithdrawn) -> Changes:
+    return _release(documents, event.release, withdrawn=event.reason, scheduled=None) | _notice(entry)
+
+
+def _defective(documents: Documents, entry: e.Entry, event: e.ReleaseDefective) -> Changes:
+    return _release(documents, event.release, defective=event.reason, scheduled=None) | _notice(entry)
+
+
+def _notice(entry: e.Entry) -> Changes:
+    return _due(entry, f"notice/{entry.seq}")
+
+
+def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> Changes:
+    new = Run(
+        number=event.run,
+        kind=event.kind,
+        release=event.release,
+        app=event.app,
+        environment=event.environment,
+        plans=event.plans,
+        by=entry.by,
+        at=entry.at,
+        machines=event.machines,
+        total=event.total,
+    )
+    changes: Changes = {("runs", str(new.number)): new}
+    changes |= _environment(documents, event.environment, inspection=None)
+    if event.kind == "promotion":
+        changes |= _release(documents, event.release, promotion=event.run, scheduled=None)
+    return changes | _due(entry, f"run/{event.run}")
+
+
+def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) -> Changes:
+    return _run(documents, event.run, aborting="now" if event.now else "after this step", aborted_by=entry.by)
+
+
+def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    record = found.steps.get(event.step) or StepRecord(
+        number=event.step, phase=event.phase, name=event.name, written=event.written, of=event.of
+    )
+    begun = HostStep(attempt=event.attempt, started=entry.at)
+    record = replace(record, hosts=record.hosts | {event.host or "": begun})
+    changes = _run(documents, event.run, phase=event.phase, steps=found.steps | {event.step: record})
+    return changes | _block_ended(found, entry, event.phase, written=event.written)
+
+
+def _block_ended(found: Run, entry: e.Entry, phase: str, *, written: bool) -> Changes:
+    """A phase of the machinery's own steps is told when another phase, or a written step, begins after it."""
+    last = max(found.steps, default=0)
+    before = found.steps.get(last)
+    if before is None or before.written or (before.phase == phase and not written) or before.phase == "watch":
+        return {}
+    key = f"run/{found.number}/phase/{before.phase}/{last}"
+    return {} if key in found.messages else _due(entry, key)
+
+
+def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) -> Changes:
+    found = run(documents, event.run)
+    record = found.steps.get(event.step) if found else None
+    host = record.hosts.get(event.host or "") if record else None
+    if found is None or record is None or host is None:
+        return {}
+    done = replace(
+        host, outcome=event.outcome, exit=event.exit, seconds=event.seconds, log=event.log, reason=event.reason
+    )
+    record = replace(record, hosts=record.hosts | {event.host or "": done})
+    changes = _run(documents, event.run, steps=found.steps | {event.step: record})
+    under_way = any(not h.outcome for h in record.hosts.values())
+    if record.written and record.phase != "watch" and record.outcome and not under_way:
+        changes |= _due(entry, f"run/{event.run}/step/{event.step}/{record.attempt}")
+    return changes
+
+
+def _run_paused(documents: Documents, entry: e.Entry, event: e.RunPaused) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    question = Question(
+        number=event.question,
+        step=event.step,
+        host=event.host,
+        why=event.why,
+        choices=event.choices,
+        role=event.role,
+        at=entry.at,
+    )
+    changes = _run(documents, event.run, question=question, questions=(*found.questions, question))
+    return changes | _due(entry, f"run/{event.run}/question/{event.question}")
+
+
+def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> Changes:
+    found = run(documents, event.run)
+    if found is None or found.question is None:
+        return {}
+    answer = Answered(choice=event.choice, note=event.note, by=entry.by, at=entry.at, question=found.question.number)
+    answers = found.answers | {event.step: answer}
+    record = found.steps.get(event.step)
+    unclean = found.unclean
+    if record is not None and event.choice in ("retry", "skip"):
+        answers.pop(event.step)
+        if event.choice == "skip":
+            unclean = (*unclean, f"“{record.name}” was skipped")
+        elif any(h.outcome == "failed" for h in record.hosts.values()):
+            unclean = (*unclean, f"“{record.name}” was retried after it had failed")
+        record = _again(record, event.choice)
+    elif record is not None and event.choice == "done_with_help":
+        unclean = (*unclean, f"“{record.name}” was done with help")
+    steps = found.steps | ({event.step: record} if record else {})
+    return _run(
+        documents,
+        event.run,
+        question=None,
+        answers=answers,
+        answered=(*found.answered, answer),
+        steps=steps,
+        unclean=unclean,
+    )
+
+
+def _again(record: StepRecord, choice: str) -> StepRecord:
+    """The step as it is after `retry` or `skip`: on the hosts where it is ok nothing is done again."""
+    hosts = dict(record.hosts)
+    for name, host in hosts.items():
+        if host.outcome not in ("ok", "skipped"):
+            hosts[name] = replace(host, again=True) if choice == "retry" else replace(host, outcome="skipped")
+    of = record.of if choice == "retry" else len(hosts)
+    return replace(record, hosts=hosts, of=of)
+
+
+def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None)
+    changes: Changes = {("runs", str(event.run)): ended}
+    changes |= _block_ended(found, entry, "", written=True)
+    if found.kind == "rehearsal":
+        if event.verdict in ("passed", "failed"):
+            changes |= _release(documents, found.release, rehearsal=event.run)
+        if event.verdict == "failed":
+            changes |= _environment(documents, found.environment, inspection=event.run)
+    if found.kind in ("promotion", "rollback") and event.verdict == "passed":
+        changes |= _deployed(documents, found)
+    return changes | _due(entry, f"run/{event.run}/end")
+
+
+def _deployed(documents: Documents, found: Run) -> Changes:
+    state = environment(documents, found.environment)
+    stack = state.deployed.get(found.app, ())
+    name = found.release or ""
+    if found.kind == "rollback":
+        stack = stack[:-1] if stack[-1:] == (name,) else tuple(other for other in stack if other != name)
+    elif stack[-1:] != (name,):
+        stack = (*stack, name)
+    return _environment(documents, found.environment, deployed=state.deployed | {found.app: stack})
+
+
+def _scheduled(documents: Documents, entry: e.Entry, event: e.PromotionScheduled) -> Changes:
+    return _release(documents, event.release, scheduled=event.at, scheduled_by=entry.by) | _notice(entry)
+
+
+def _unscheduled(documents: Documents, entry: e.Entry, event: e.PromotionUnscheduled) -> Changes:
+    return _release(documents, event.release, scheduled=None) | _notice(entry)
+
+
+def _snapshot_taken(documents: Documents, entry: e.Entry, event: e.SnapshotTaken) -> Changes:
+    state = environment(documents, event.environment)
+    kept = Kept(run=event.run, reference=event.snapshot, name=event.name, at=entry.at)
+    others = tuple(k for k in state.snapshots.get(event.host, ()) if k.reference != event.snapshot)
+    return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: (*others, kept)})
+
+
+def _snapshot_removed(documents: Documents, entry: e.Entry, event: e.SnapshotRemoved) -> Changes:
+    state = environment(documents, event.environment)
+    left = tuple(k for k in state.snapshots.get(event.host, ()) if k.reference != event.snapshot)
+    return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: left})
+
+
+def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJudged) -> Changes:
+    return _run(documents, event.run, isolation=event.verdict)
+
+
+def _isolation_attested(documents: Documents, entry: e.Entry, event: e.IsolationAttested) -> Changes:
+    return _environment(documents, event.environment, attested=event.reason, attested_by=entry.by)
+
+
+def _message_posted(documents: Documents, entry: e.Entry, event: e.MessagePosted) -> Changes:
+    changes: Changes = {("outbox", event.key): None} if ("outbox", event.key) in documents else {}
+    table, _, rest = event.key.partition("/")
+    name = rest.partition("/")[0]
+    if table == "release" and (found := release(documents, name)):
+        changes |= _release(documents, name, messages=found.messages | {event.key: event.ts})
+    if table == "run" and name.isdigit() and (going := run(documents, int(name))):
+        changes |= _run(documents, int(name), messages=going.messages | {event.key: event.ts})
+    return changes
+
+
+def _locked(documents: Documents, entry: e.Entry, event: e.EnvironmentLocked) -> Changes:
+    return _environment(documents, event.environment, locked=event.reason, locked_by=entry.by) | _notice(entry)
+
+
+def _unlocked(documents: Documents, entry: e.Entry, event: e.EnvironmentUnlocked) -> Changes:
+    return _environment(documents, event.environment, locked=None, locked_by="") | _notice(entry)
+
+
+def _freeze_set(documents: Documents, entry: e.Entry, event: e.FreezeSet) -> Changes:
+    freeze = Freeze(until=event.until, reason=event.reason, by=entry.by, at=entry.at)
+    return {("freezes", "now"): freeze} | _notice(entry)
+
+
+def _freeze_lifted(documents: Documents, entry: e.Entry, event: e.FreezeLifted) -> Changes:
+    return {("freezes", "now"): None} | _notice(entry)
+
+
+def _approval_given(documents: Documents, entry: e.Entry, event: e.ApprovalGiven) -> Changes:
+    found = release(documents, event.release)
+    approvals = (found.approvals if found else {}) | {entry.by: event.digest}
+    return _release(documents, event.release, approvals=approvals) | _notice(entry)
+
+
+def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    changes = _run(documents, event.run, marks=found.marks | {event.mark: event.ok})
+    return changes | _due(entry, f"run/{event.run}/mark/{event.mark}")
+
+
+_FOLDS: dict[type[Any], Callable[[Documents, e.Entry, Any], Changes]] = {
+    e.ConfigLoaded: _config_loaded,
+    e.PackageHandedOff: _handed_off,
+    e.ReleaseWithdrawn: _withdrawn,
+    e.ReleaseDefective: _defective,
+    e.RunStarted: _run_started,
+    e.RunAborting: _run_aborting,
+    e.StepStarted: _step_started,
+    e.StepFinished: _step_finished,
+    e.RunPaused: _run_paused,
+    e.RunDecided: _run_decided,
+    e.RunFinished: _run_finished,
+    e.PromotionScheduled: _scheduled,
+    e.PromotionUnscheduled: _unscheduled,
+    e.SnapshotTaken: _snapshot_taken,
+    e.SnapshotRemoved: _snapshot_removed,
+    e.IsolationJudged: _isolation_judged,
+    e.IsolationAttested: _isolation_attested,
+    e.MessagePosted: _message_posted,
+    e.EnvironmentLocked: _locked,
+    e.EnvironmentUnlocked: _unlocked,
+    e.FreezeSet: _freeze_set,
+    e.FreezeLifted: _freeze_lifted,
+    e.ApprovalGiven: _approval_given,
+    e.WatchChecked: _watch_checked,
+}

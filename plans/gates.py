@@ -1,0 +1,153 @@
+"""Decides whether a release may be promoted: the gates, each open or shut with what would open it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from plans.environment import Policy
+from plans.quantities import seconds, spell
+from plans.records import EnvironmentState, Freeze, Release, Run
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the gates look at. `by` wants to promote; `plans` is the digest of the rehearsal's plans as of now;
+    `busy` the run that holds prod; `later` a later release of the app that is on prod; times are UTC."""
+
+    release: Release
+    rehearsal: Run | None
+    prod: EnvironmentState
+    policy: Policy
+    plans: str
+    by: str
+    now: datetime
+    freeze: Freeze | None = None
+    busy: Run | None = None
+    later: str | None = None
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One gate's answer: `detail` says what was seen, `hint` what would open it; open when `shut` is false."""
+
+    code: str
+    shut: bool
+    detail: str
+    hint: str = ""
+
+
+def gates(case: Case) -> tuple[Gate, ...]:
+    """Every gate in the order in which a person would mend them."""
+    return tuple(gate(case) for gate in _GATES)
+
+
+def shut(case: Case) -> tuple[Gate, ...]:
+    """Those that are shut: none means that the release may be promoted."""
+    return tuple(gate for gate in gates(case) if gate.shut)
+
+
+def _withdrawn(case: Case) -> Gate:
+    reason = case.release.withdrawn
+    detail = "not withdrawn" if reason is None else f"withdrawn: {reason or 'no reason given'}"
+    return Gate("withdrawn", reason is not None, detail, "Hand a new package off: /handoff")
+
+
+def _defective(case: Case) -> Gate:
+    reason = case.release.defective
+    detail = "not marked defective" if reason is None else f"marked defective: {reason}"
+    return Gate("defective", reason is not None, detail, "Hand a mended package off: /handoff")
+
+
+def _not_rehearsed(case: Case) -> Gate:
+    detail = "no rehearsal has passed or failed yet"
+    if case.rehearsal is not None:
+        detail = f"rehearsed in run {case.rehearsal.number}"
+    return Gate("not_rehearsed", case.rehearsal is None, detail, f"Rehearse it: /stage run {case.release.id}")
+
+
+def _rehearsal_failed(case: Case) -> Gate:
+    run = case.rehearsal
+    failed = run is not None and run.verdict == "failed"
+    detail = f"run {run.number} {run.verdict}" + (f": {run.reason}" if run.reason else "") if run else "none yet"
+    hint = f"Mend the package, hand it off and rehearse that; or rehearse this again: /stage run {case.release.id}"
+    return Gate("rehearsal_failed", failed, detail, hint)
+
+
+def _rehearsal_not_clean(case: Case) -> Gate:
+    unclean = case.rehearsal.unclean if case.rehearsal else ()
+    detail = "; ".join(unclean) or "nothing retried after a failure, skipped or helped along"
+    return Gate("rehearsal_not_clean", bool(unclean), detail, f"Rehearse it unassisted: /stage run {case.release.id}")
+
+
+def _rehearsal_too_old(case: Case) -> Gate:
+    most = case.policy.rehearsal_max_age
+    if case.rehearsal is None:
+        return Gate("rehearsal_too_old", False, "none yet")
+    age = (case.now - datetime.fromisoformat(case.rehearsal.finished)).total_seconds()
+    detail = f"{case.rehearsal.verdict} {spell(age)} ago, at most {spell(seconds(most))} allowed"
+    return Gate("rehearsal_too_old", age > seconds(most), detail, f"Rehearse it again: /stage run {case.release.id}")
+
+
+def _plans_changed_since(case: Case) -> Gate:
+    changed = case.rehearsal is not None and case.rehearsal.plans != case.plans
+    detail = "package, test plan, environment and policy are as they were rehearsed"
+    if changed:
+        detail = "the test plan, the environment or the policy is not what it was when this was rehearsed"
+    return Gate("plans_changed_since", changed, detail, f"Rehearse it again: /stage run {case.release.id}")
+
+
+def _older_than_prod(case: Case) -> Gate:
+    detail = "no later release is on prod" if case.later is None else f"{case.later} is on prod, which is later"
+    return Gate("older_than_prod", case.later is not None, detail, f"The way back is /promote rollback {case.later}")
+
+
+def _same_person(case: Case) -> Gate:
+    same = case.policy.separate_duties and case.by == case.release.by
+    detail = f"handed off by <@{case.release.by}>"
+    return Gate("same_person", same, detail, "Another admin must promote what you handed off.")
+
+
+def _approvals_missing(case: Case) -> Gate:
+    given = [who for who, digest in case.release.approvals.items() if digest == case.release.digest]
+    counted = [who for who in given if who not in (case.by, case.release.by)]
+    missing = case.policy.approvals - len(counted)
+    detail = f"{len(counted)} of {case.policy.approvals} needed"
+    hint = f"Further admins type /promote approve {case.release.id}"
+    return Gate("approvals_missing", missing > 0, detail, hint)
+
+
+def _frozen(case: Case) -> Gate:
+    freeze = case.freeze
+    over = freeze is None or (freeze.until is not None and datetime.fromisoformat(freeze.until) <= case.now)
+    detail = "no freeze"
+    if freeze is not None and not over:
+        detail = f"frozen {'until ' + freeze.until if freeze.until else 'until lifted'}: {freeze.reason}"
+    return Gate("frozen", not over, detail, "Wait for its end, or an admin types /promote unfreeze")
+
+
+def _locked(case: Case) -> Gate:
+    reason = case.prod.locked
+    detail = f"{case.prod.name} is not locked" if reason is None else f"{case.prod.name} is locked: {reason}"
+    return Gate("locked", reason is not None, detail, f"An admin types /stage unlock {case.prod.name}")
+
+
+def _busy(case: Case) -> Gate:
+    run = case.busy
+    detail = f"nothing runs on {case.prod.name}" if run is None else f"run {run.number} ({run.kind}) holds prod"
+    return Gate("busy", run is not None, detail, "Wait for its end, or stop it: /promote abort")
+
+
+_GATES: tuple[Callable[[Case], Gate], ...] = (
+    _withdrawn,
+    _defective,
+    _not_rehearsed,
+    _rehearsal_failed,
+    _rehearsal_not_clean,
+    _rehearsal_too_old,
+    _plans_changed_since,
+    _older_than_prod,
+    _same_person,
+    _approvals_missing,
+    _frozen,
+    _locked,
+    _busy,
+)

@@ -1,0 +1,151 @@
+"""Decides how a run is laid out: phases of numbered steps, each with the hosts that it runs on."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from plans.checks import Check
+from plans.environment import App, Environment, Host, Policy
+from plans.machinery import Mark, Unpack
+from plans.package import Manifest
+from plans.quantities import Duration, seconds
+from plans.records import EnvironmentState
+from plans.site import Written
+from plans.steps import PackageStep, Run, Step
+from plans.testplan import TestPlan
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a run. `hosts` has the empty name alone where the step has no host; `serial` 0 is all at once.
+
+    The checks of a `group` all run to its end before a failure counts; `after` is in seconds from the phase's
+    beginning; `written` says that somebody wrote the step, so that it is told of by itself.
+    """
+
+    number: int
+    phase: str
+    name: str
+    step: Step
+    hosts: tuple[str, ...]
+    serial: int = 0
+    group: str = ""
+    written: bool = False
+    after: float = 0.0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All steps of a run, in order, numbered from 1."""
+
+    kind: str
+    steps: tuple[Planned, ...]
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.phase for step in self.steps))
+
+    def step(self, number: int) -> Planned:
+        return self.steps[number - 1]
+
+
+class Material(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan is made of: the release's package (None for a check or a reset), the admins' files, what is known.
+
+    `executable` are the paths of the package that unpacking makes executable. `snapshots` are ours that still stand,
+    by host, from before this run.
+    """
+
+    run: int
+    environment: str
+    target: Environment
+    state: EnvironmentState
+    app: App
+    policy: Policy
+    tests: TestPlan
+    prod: Environment
+    manifest: Manifest | None = None
+    executable: tuple[str, ...] = ()
+
+    def older(self) -> dict[str, tuple[str, ...]]:
+        """References of our snapshots of earlier runs, by host, the latest last."""
+        kept = self.state.snapshots.items()
+        return {host: tuple(k.reference for k in snapshots if k.run < self.run) for host, snapshots in kept}
+
+
+class Draft:
+    """A plan being laid out: every call adds steps to the end of a phase."""
+
+    def __init__(self, kind: str, target: Environment) -> None:
+        self.kind = kind
+        self.target = target
+        self.steps: list[Planned] = []
+
+    def own(self, phase: str, name: str, step: Step, hosts: Iterable[str] = ("",)) -> None:
+        """A step of the machinery, on these hosts at once; without a host, once."""
+        where = tuple(hosts)
+        if where:
+            self._add(phase, name, step, where)
+
+    def mark(self, mark: Duration, checks: Iterable[Check]) -> None:
+        """One mark of the watch: its checks, that long after the watch began, and what they said."""
+        after, group = seconds(mark), f"mark {mark}"
+        self.checks("watch", group, checks, after=after)
+        self._add("watch", f"Mark {mark}", Mark(mark=mark), ("",), group=group, after=after)
+
+    def admins(self, phase: str, steps: Iterable[Run]) -> None:
+        """Steps that the admins wrote in the configuration."""
+        for step in steps:
+            self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
+
+    def package(self, phase: str, steps: Iterable[PackageStep], executable: tuple[str, ...]) -> None:
+        """The package unpacked on every host that a step names, then its steps in order."""
+        listed = list(steps)
+        named = dict.fromkeys(host for step in listed for host in self._hosts(step) if host)
+        self.own(phase, "Unpack the package", Unpack(executable=executable), named)
+        for step in listed:
+            self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
+
+    def checks(self, phase: str, group: str, checks: Iterable[Check], *, after: float = 0.0) -> None:
+        """A group of checks, each on every host of its role."""
+        for check in checks:
+            hosts = self.target.role(check.on) if check.on else ("",)
+            self._add(phase, check.name, check, hosts, group=group, written=True, after=after)
+
+    def plan(self) -> Plan:
+        return Plan(self.kind, tuple(self.steps))
+
+    def _hosts(self, step: Written) -> tuple[str, ...]:
+        if not step.on:
+            return ("",)
+        hosts = self.target.role(step.on)
+        return hosts[:1] if step.once else hosts
+
+    def _add(
+        self,
+        phase: str,
+        name: str,
+        step: Step,
+        hosts: tuple[str, ...],
+        *,
+        serial: int = 0,
+        group: str = "",
+        written: bool = False,
+        after: float = 0.0,
+    ) -> None:
+        self.steps.append(
+            Planned(
+                number=len(self.steps) + 1,
+                phase=phase,
+                name=name,
+                step=step,
+                hosts=hosts,
+                serial=serial,
+                group=group,
+                written=written,
+                after=after,
+            )
+        )
+
+
+def with_vm(environment: Environment) -> dict[str, Host]:
+    """The hosts of an environment that are VMs known to vCenter, by name."""
+    return {name: host for name, host in environment.named().items() if host.vm}

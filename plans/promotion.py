@@ -1,0 +1,55 @@
+"""Decides what a promotion and a rollback of prod are made of."""
+
+from plans.errors import Refusal
+from plans.machinery import Attest, BeginWatch, CompareFacts, KeepSnapshot
+from plans.phases import Draft, Material, Plan
+from plans.rehearsal import pairs
+
+
+def promotion(material: Material) -> Plan:
+    """The same plan, bytes and tests as the rehearsal's, on a prod that was backed up and snapshotted."""
+    manifest = material.manifest
+    if manifest is None:
+        raise Refusal("no_package", "A promotion needs a release.", "Name one: /promote R-1")
+    draft = Draft("promotion", material.target)
+    _protect(draft, material)
+    draft.package("deploy", manifest.deploy, material.executable)
+    draft.checks("test", "health", material.app.health)
+    draft.checks("test", "critical", (c for c in material.tests.critical if c.prod == "safe"))
+    draft.checks("test", "deep", (c for c in material.tests.deep if c.prod == "safe"))
+    if material.policy.watch:
+        draft.own("watch", "Begin the watch", BeginWatch())
+    unattended = tuple(c for c in material.tests.checks() if c.prod == "safe" and c.on)
+    for mark in material.policy.watch:
+        draft.mark(mark, (*material.app.health, *unattended))
+    return draft.plan()
+
+
+def rollback(material: Material) -> Plan:
+    """The package's own way back, and the checks that hold for the release before it; no vCenter is needed."""
+    manifest = material.manifest
+    if manifest is None or not manifest.rollback:
+        raise Refusal(
+            "no_rollback",
+            "The package has no rollback.",
+            "Bring prod back by its snapshot or backup; the promotion's thread names both.",
+        )
+    draft = Draft("rollback", material.target)
+    draft.admins("protect", material.target.backup)
+    draft.package("rollback", manifest.rollback, material.executable)
+    before = tuple(c for c in material.tests.checks() if c.before and c.prod == "safe")
+    draft.checks("test", "health", (*material.app.health, *before))
+    return draft.plan()
+
+
+def _protect(draft: Draft, material: Material) -> None:
+    facts = pairs(material.app.facts, material.target, None)
+    if facts:
+        draft.own("protect", "Write down prod's facts", CompareFacts(pairs=facts, there=""))
+    draft.admins("protect", material.target.backup)
+    named = material.target.named()
+    kept = [name for name, host in named.items() if host.protection == "snapshot"]
+    attested = [name for name, host in named.items() if host.protection == "attested"]
+    draft.own("protect", "Take a snapshot", KeepSnapshot(older=material.older()), kept)
+    for name in attested:
+        draft.own("protect", f"Attest that {name} can be brought back", Attest(), (name,))

@@ -1,0 +1,197 @@
+"""Decides what is known of releases, runs and environments: the documents that the ledger folds into."""
+
+import msgspec
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A folded document; it changes only by `plans.board.apply`."""
+
+
+class Release(Document, frozen=True, kw_only=True):
+    """A package that was handed off. `rehearsal` is the latest run of it that counts (passed or failed)."""
+
+    id: str
+    app: str
+    version: str
+    digest: str
+    bytes: int
+    source: str
+    by: str
+    at: str
+    summary: str = ""
+    notes: str = ""
+    changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    withdrawn: str | None = None
+    defective: str | None = None
+    rehearsal: int | None = None
+    promotion: int | None = None
+    approvals: dict[str, str] = {}
+    scheduled: str | None = None
+    scheduled_by: str = ""
+    messages: dict[str, str] = {}
+
+    @property
+    def number(self) -> int:
+        return int(self.id.removeprefix("R-"))
+
+
+class HostStep(Document, frozen=True, kw_only=True):
+    """A step on one host: the latest attempt. `outcome` is empty while it is under way."""
+
+    attempt: int
+    started: str
+    outcome: str = ""
+    exit: int | None = None
+    seconds: float = 0.0
+    log: str = ""
+    reason: str = ""
+    again: bool = False
+
+
+class StepRecord(Document, frozen=True, kw_only=True):
+    """What happened of a step so far; `hosts` by name, the empty name where the step has no host."""
+
+    number: int
+    phase: str
+    name: str
+    written: bool
+    of: int
+    hosts: dict[str, HostStep] = {}
+
+    @property
+    def outcome(self) -> str:
+        """The worst of the hosts' outcomes; empty while one is under way or has not begun."""
+        outcomes = [h.outcome for h in self.hosts.values() if not h.again]
+        for bad in ("errored", "failed", "aborted"):
+            if bad in outcomes:
+                return bad
+        if len(outcomes) < self.of or "" in outcomes:
+            return ""
+        return "skipped" if "skipped" in outcomes else "ok"
+
+    @property
+    def attempt(self) -> int:
+        return max((h.attempt for h in self.hosts.values()), default=1)
+
+
+class Question(Document, frozen=True, kw_only=True):
+    """What a run waits for somebody to answer. `number` counts the questions of the run."""
+
+    number: int
+    step: int
+    host: str | None
+    why: str
+    choices: tuple[str, ...]
+    role: str
+    at: str
+
+
+class Answered(Document, frozen=True, kw_only=True):
+    choice: str
+    note: str
+    by: str
+    at: str
+    question: int
+
+
+class Run(Document, frozen=True, kw_only=True):
+    """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on."""
+
+    number: int
+    kind: str
+    release: str | None
+    app: str
+    environment: str
+    plans: str
+    by: str
+    at: str
+    machines: tuple[str, ...] = ()
+    total: int = 0
+    phase: str = ""
+    steps: dict[int, StepRecord] = {}
+    question: Question | None = None
+    questions: tuple[Question, ...] = ()
+    answers: dict[int, Answered] = {}
+    answered: tuple[Answered, ...] = ()
+    unclean: tuple[str, ...] = ()
+    aborting: str = ""
+    aborted_by: str = ""
+    isolation: str = ""
+    marks: dict[str, bool] = {}
+    verdict: str = ""
+    reason: str = ""
+    finished: str = ""
+    messages: dict[str, str] = {}
+
+    @property
+    def active(self) -> bool:
+        return not self.verdict
+
+    @property
+    def holds(self) -> bool:
+        """Whether others must wait for its environment and machines: a watch holds nothing."""
+        return self.active and self.phase != "watch"
+
+    @property
+    def clean(self) -> bool:
+        return not self.unclean
+
+
+class Kept(Document, frozen=True, kw_only=True):
+    """A snapshot of ours that still stands."""
+
+    run: int
+    reference: str
+    name: str
+    at: str
+
+
+class EnvironmentState(Document, frozen=True, kw_only=True):
+    """What is known of an environment. `deployed`: app to the releases put on it, the present one last."""
+
+    name: str
+    locked: str | None = None
+    locked_by: str = ""
+    attested: str | None = None
+    attested_by: str = ""
+    snapshots: dict[str, tuple[Kept, ...]] = {}
+    deployed: dict[str, tuple[str, ...]] = {}
+    inspection: int | None = None
+
+
+class Freeze(Document, frozen=True, kw_only=True):
+    """The freeze by command: `until` ISO 8601 UTC, None until it is lifted."""
+
+    until: str | None
+    reason: str
+    by: str
+    at: str
+
+
+class Loaded(Document, frozen=True, kw_only=True):
+    """The configuration that the bot last started with."""
+
+    digest: str
+    keys: dict[str, str] = {}
+
+
+class Due(Document, frozen=True, kw_only=True):
+    """A message that the ledger calls for and that Slack was not told yet; `seq` is the record that calls for it."""
+
+    key: str
+    seq: int
+
+
+AnyDocument = Release | Run | EnvironmentState | Freeze | Loaded | Due
+Key = tuple[str, str]
+"""A document's table and its name there: ("releases", "R-1"), ("runs", "3"), ("outbox", "run/3/end")."""
+
+TABLES: dict[str, type[Document]] = {
+    "releases": Release,
+    "runs": Run,
+    "environments": EnvironmentState,
+    "freezes": Freeze,
+    "configs": Loaded,
+    "outbox": Due,
+}

@@ -1,0 +1,82 @@
+"""Decides what a rehearsal, a check and a reset of staging are made of."""
+
+from plans.environment import Environment, Fact
+from plans.errors import Refusal
+from plans.machinery import Answer, CompareFacts, GoBack, KeepSnapshot, PowerOn, ProveIsolation
+from plans.phases import Draft, Material, Plan, with_vm
+
+
+def rehearsal(material: Material) -> Plan:
+    """All six phases, on staging, from prod's restored data to the deep tests."""
+    draft = Draft("rehearsal", material.target)
+    _fit(draft, material)
+    draft.own("snapshot", "Take a snapshot", KeepSnapshot(older=material.older()), with_vm(material.target))
+    if material.manifest is None:
+        raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
+    draft.package("deploy", material.manifest.deploy, material.executable)
+    draft.checks("test", "critical", material.tests.critical)
+    draft.checks("test", "deep", material.tests.deep)
+    return draft.plan()
+
+
+def check(material: Material, kind: str = "check") -> Plan:
+    """Phases 1 to 3 alone: is staging fit for a rehearsal?"""
+    draft = Draft(kind, material.target)
+    _fit(draft, material)
+    return draft.plan()
+
+
+def reset(material: Material) -> Plan:
+    """Every VM back to the last rehearsal's snapshot; refused with `no_snapshot` where a VM has none."""
+    older = material.older()
+    lacking = [host for host in with_vm(material.target) if not older.get(host)]
+    if lacking:
+        raise Refusal(
+            "no_snapshot",
+            f"{material.environment} has no rehearsal's snapshot to go back to: {', '.join(lacking)}.",
+            "A rehearsal takes one: /stage run R-1",
+        )
+    draft = Draft("reset", material.target)
+    _power_on(draft, material)
+    return draft.plan()
+
+
+def _fit(draft: Draft, material: Material) -> None:
+    _power_on(draft, material)
+    draft.admins("restore", material.target.restore)
+    _prove(draft, "confirm", material)
+    draft.checks("confirm", "health", material.app.health)
+    draft.checks("confirm", "health", (c for c in material.tests.checks() if c.before))
+    facts = pairs(material.app.facts, material.target, material.prod)
+    if facts:
+        draft.own("confirm", "Compare with prod", CompareFacts(pairs=facts, there=material.app.prod))
+
+
+def _power_on(draft: Draft, material: Material) -> None:
+    hosts = with_vm(material.target)
+    latest = {host: references[-1] for host, references in material.older().items() if references}
+    draft.own("power_on", "Go back to the last snapshot", GoBack(snapshots=latest), hosts)
+    _prove(draft, "power_on", material)
+    draft.own("power_on", "Power on", PowerOn(), hosts)
+    draft.own("power_on", "Wait until it answers", Answer(), material.target.named())
+
+
+def _prove(draft: Draft, phase: str, material: Material) -> None:
+    isolation = material.target.isolation
+    if isolation is None:
+        raise Refusal(
+            "no_isolation",
+            f"{material.environment} does not say which networks it may be on.",
+            f"Add environments.{material.environment}.isolation.networks to the configuration.",
+        )
+    draft.own(phase, "Prove isolation", ProveIsolation(hosts=tuple(with_vm(material.target)), isolation=isolation))
+
+
+def pairs(facts: tuple[Fact, ...], here: Environment, there: Environment | None) -> tuple[tuple[Fact, str, str], ...]:
+    """Each fact with the hosts to compare: every host there against the same one here, else against the first."""
+    found = []
+    for fact in facts:
+        ours = here.role(fact.on)
+        theirs = there.role(fact.on) if there else ours
+        found += [(fact, ours[min(i, len(ours) - 1)], other) for i, other in enumerate(theirs)]
+    return tuple(found)
