@@ -12,21 +12,25 @@ from plans.quantities import seconds
 from plans.site import OK, Actions, Site, Written
 
 
-class Run(Written, frozen=True, tag="run"):
-    """A command line for the shell."""
-
-    run: str
+class OnHosts(Written, frozen=True):
+    """A step that machines do: it says on which."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.on:
             raise ValueError("`on:` is missing: the role of the hosts to run this on")
 
+
+class Run(OnHosts, frozen=True, tag="run"):
+    """A command line for the shell."""
+
+    run: str
+
     def actions(self, site: Site) -> Actions:
         return (yield site.shell(self.run, self.timeout))
 
 
-class Script(Written, frozen=True, tag="script"):
+class Script(OnHosts, frozen=True, tag="script"):
     """A script of the package, with arguments that reach it as they are."""
 
     script: str
@@ -65,7 +69,7 @@ fi
 """
 
 
-class Copy(Written, frozen=True, tag="copy"):
+class Copy(OnHosts, frozen=True, tag="copy"):
     """Files of the package put in place, each written beside, checked and renamed; nothing is deleted."""
 
     copy: FromTo
@@ -75,7 +79,7 @@ class Copy(Written, frozen=True, tag="copy"):
         return (yield site.shell(names + _COPY, self.timeout))
 
 
-class Reboot(Written, frozen=True, tag="reboot"):
+class Reboot(OnHosts, frozen=True, tag="reboot"):
     """The host restarted from inside; ok when it answers again after a new boot."""
 
     reboot: Literal[True, "true"]
