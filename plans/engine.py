@@ -109,7 +109,8 @@ def _places(step: Planned, record: StepRecord | None) -> tuple[Place, ...]:
 
 def _ended_badly(run: Run, step: Planned, record: StepRecord) -> Ask | Finish:
     answer = run.answers.get(step.number)
-    if answer is None and step.written and step.phase in ASKS and not _aborted(record):
+    given_up = answer is not None and answer.choice == "abort"
+    if step.written and step.phase in ASKS and not given_up and not _aborted(record):
         return Ask(step, f"“{step.name}” {_story(record)}", ("retry", "skip", "abort"))
     return _finish([(step, record)])
 

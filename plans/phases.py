@@ -47,9 +47,18 @@ class Plan(msgspec.Struct, frozen=True):
         return self.steps[number - 1]
 
 
+class Subject(msgspec.Struct, frozen=True):
+    """An app on the environment: what the admins say of it, its tests and its prod."""
+
+    app: App
+    tests: TestPlan
+    prod: Environment
+
+
 class Material(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is made of: the release's package (None for a check or a reset), the admins' files, what is known.
 
+    `subjects` is the release's app alone, or every app that lives on the environment where there is no release.
     `executable` are the paths of the package that unpacking makes executable. `snapshots` are ours that still stand,
     by host, from before this run.
     """
@@ -58,10 +67,8 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     target: Environment
     state: EnvironmentState
-    app: App
+    subjects: tuple[Subject, ...]
     policy: Policy
-    tests: TestPlan
-    prod: Environment
     manifest: Manifest | None = None
     executable: tuple[str, ...] = ()
 

@@ -14,14 +14,16 @@ def promotion(material: Material) -> Plan:
     draft = Draft("promotion", material.target)
     _protect(draft, material)
     draft.package("deploy", manifest.deploy, material.executable)
-    draft.checks("test", "health", material.app.health)
-    draft.checks("test", "critical", (c for c in material.tests.critical if c.prod == "safe"))
-    draft.checks("test", "deep", (c for c in material.tests.deep if c.prod == "safe"))
+    (subject,) = material.subjects
+    health, tests = subject.app.health, subject.tests
+    draft.checks("test", "health", health)
+    draft.checks("test", "critical", (c for c in tests.critical if c.prod == "safe"))
+    draft.checks("test", "deep", (c for c in tests.deep if c.prod == "safe"))
     if material.policy.watch:
         draft.own("watch", "Begin the watch", BeginWatch())
-    unattended = tuple(c for c in material.tests.checks() if c.prod == "safe" and c.on)
+    unattended = tuple(c for c in tests.checks() if c.prod == "safe" and c.on)
     for mark in material.policy.watch:
-        draft.mark(mark, (*material.app.health, *unattended))
+        draft.mark(mark, (*health, *unattended))
     return draft.plan()
 
 
@@ -37,14 +39,15 @@ def rollback(material: Material) -> Plan:
     draft = Draft("rollback", material.target)
     draft.admins("protect", material.target.backup)
     draft.package("rollback", manifest.rollback, material.executable)
-    before = tuple(c for c in material.tests.checks() if c.before and c.prod == "safe")
-    draft.checks("test", "health", (*material.app.health, *before))
+    for subject in material.subjects:
+        before = (c for c in subject.tests.checks() if c.before and c.prod == "safe")
+        draft.checks("test", "health", (*subject.app.health, *before))
     return draft.plan()
 
 
 def _protect(draft: Draft, material: Material) -> None:
-    facts = pairs(material.app.facts, material.target, None)
-    if facts:
+    (subject,) = material.subjects
+    if facts := pairs(subject.app.facts, material.target, None):
         draft.own("protect", "Write down prod's facts", CompareFacts(pairs=facts, there=""))
     draft.admins("protect", material.target.backup)
     named = material.target.named()

@@ -14,8 +14,9 @@ def rehearsal(material: Material) -> Plan:
     if material.manifest is None:
         raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
     draft.package("deploy", material.manifest.deploy, material.executable)
-    draft.checks("test", "critical", material.tests.critical)
-    draft.checks("test", "deep", material.tests.deep)
+    for subject in material.subjects:
+        draft.checks("test", "critical", subject.tests.critical)
+        draft.checks("test", "deep", subject.tests.deep)
     return draft.plan()
 
 
@@ -45,11 +46,11 @@ def _fit(draft: Draft, material: Material) -> None:
     _power_on(draft, material)
     draft.admins("restore", material.target.restore)
     _prove(draft, "confirm", material)
-    draft.checks("confirm", "health", material.app.health)
-    draft.checks("confirm", "health", (c for c in material.tests.checks() if c.before))
-    facts = pairs(material.app.facts, material.target, material.prod)
-    if facts:
-        draft.own("confirm", "Compare with prod", CompareFacts(pairs=facts, there=material.app.prod))
+    for subject in material.subjects:
+        before = (c for c in subject.tests.checks() if c.before)
+        draft.checks("confirm", "health", (*subject.app.health, *before))
+        if facts := pairs(subject.app.facts, material.target, subject.prod):
+            draft.own("confirm", "Compare with prod", CompareFacts(pairs=facts, there=subject.app.prod))
 
 
 def _power_on(draft: Draft, material: Material) -> None:

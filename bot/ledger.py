@@ -1,0 +1,208 @@
+"""Touches the ledger's file: append-only, hash-chained, on disk before anybody is told."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from plans.errors import Refusal
+from plans.events import AnyEvent, Entry
+
+GENESIS = "0" * 64
+_KEYS = {"seq", "at", "type", "by", "data", "prev", "hash"}
+
+
+class Damaged(Refusal):
+    """A line of the ledger that is not what was written; `line` counts from 1."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(
+            "ledger_damaged",
+            f"ledger.jsonl, line {line}: {why}.",
+            "Nothing was changed. Bring the file back from its backup before the bot is started again.",
+        )
+        self.line = line
+
+
+def digest(record: dict[str, Any]) -> str:
+    """SHA-256 in hex of a record without its `hash`, as CONTRACT.md section 7 writes it."""
+    bare = {key: value for key, value in record.items() if key != "hash"}
+    text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stamp(now: datetime) -> str:
+    """UTC, ISO 8601, milliseconds: `2026-11-23T21:04:05.678Z`."""
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """Where a reader of the ledger has got to: the last record's number and hash, and the byte after its line."""
+
+    seq: int = 0
+    hash: str = GENESIS
+    offset: int = 0
+
+
+def read(path: Path, tail: Tail | None = None) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each whole line after `tail` as a record, verified against the chain, with the offset after it.
+
+    A last line without its end is not a record (nobody was told of it) and is left out. Raises Damaged.
+    """
+    tail = tail or Tail()
+    seq, prev, offset = tail.seq, tail.hash, tail.offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            record = _record(line, seq + 1, prev)
+            seq, prev, offset = seq + 1, record["hash"], offset + len(line)
+            yield record, offset
+
+
+def _record(line: bytes, seq: int, prev: str) -> dict[str, Any]:
+    try:
+        record = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Damaged(seq, "not JSON") from None
+    if not isinstance(record, dict) or set(record) != _KEYS:
+        raise Damaged(seq, "not a record")
+    if record["seq"] != seq:
+        raise Damaged(seq, f"seq is {record['seq']}, {seq} was to follow")
+    if record["prev"] != prev:
+        raise Damaged(seq, "it does not follow from the line before (prev)")
+    if record["hash"] != digest(record):
+        raise Damaged(seq, "its content does not match its hash")
+    return record
+
+
+def entry(record: dict[str, Any]) -> Entry:
+    """A record as an event. Raises Damaged for data that no version of Quarterdeck wrote."""
+    try:
+        return msgspec.convert(
+            {
+                "seq": record["seq"],
+                "at": record["at"],
+                "by": record["by"],
+                "prev": record["prev"],
+                "hash": record["hash"],
+                "event": {"type": record["type"], **record["data"]},
+            },
+            Entry,
+        )
+    except (msgspec.ValidationError, TypeError) as error:
+        raise Damaged(record["seq"], f"{record['type']}: {error}") from None
+
+
+class Ledger:
+    """The one writer of a data directory. Not safe for threads by itself: the board's lock is its lock."""
+
+    def __init__(self, data_dir: Path, tail: Tail, file: int) -> None:
+        self.path = data_dir / "ledger.jsonl"
+        self.tail = tail
+        self._file = file
+        self.cut = 0
+
+    @classmethod
+    def open(cls, data_dir: Path) -> Self:
+        """Opens or begins the ledger of `data_dir`; `cut` tells the bytes of a torn last line that were cut off."""
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = data_dir / "ledger.jsonl"
+        new = not path.exists()
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if new:
+            _sync_directory(data_dir)
+        ledger = cls(data_dir, Tail(), file)
+        ledger._cut_torn_line()
+        return ledger
+
+    def entries(self, tail: Tail) -> Iterator[Entry]:
+        """Every record after `tail`, verified; afterwards `self.tail` is where appending goes on."""
+        self.tail = tail
+        for record, offset in read(self.path, tail):
+            self.tail = Tail(record["seq"], record["hash"], offset)
+            yield entry(record)
+
+    def append(self, by: str, event: AnyEvent, now: datetime) -> Entry:
+        """Writes one record and returns when it is on disk. On a failed write the file is as it was: OSError."""
+        data = msgspec.to_builtins(event)
+        kind = data.pop("type")
+        record = {
+            "seq": self.tail.seq + 1,
+            "at": stamp(now),
+            "type": kind,
+            "by": by,
+            "data": data,
+            "prev": self.tail.hash,
+        }
+        record["hash"] = digest(record)
+        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        try:
+            _write(self._file, line)
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self.tail.offset)
+            raise
+        self.tail = Tail(record["seq"], record["hash"], self.tail.offset + len(line))
+        return Entry(seq=record["seq"], at=record["at"], by=by, event=event, prev=record["prev"], hash=record["hash"])
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _cut_torn_line(self) -> None:
+        """A power cut in the middle of an append leaves a line without its end: nobody was told of it, so it goes."""
+        size = os.fstat(self._file).st_size
+        end, block = size, b""
+        while end and b"\n" not in block:
+            start = max(0, end - 65536)
+            block = os.pread(self._file, end - start, start)
+            end = start + block.rfind(b"\n") + 1 if b"\n" in block else start
+        if end < size:
+            os.ftruncate(self._file, end)
+            os.fsync(self._file)
+            self.cut = size - end
+
+
+class Held(Refusal):
+    """Another bot holds the data directory."""
+
+
+def hold(data_dir: Path) -> int:
+    """Takes the data directory for this process, until it ends. Raises Held with who has it."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data_dir / "lock"
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(file, 100, 0).decode(errors="replace").strip() or "unknown"
+        os.close(file)
+        raise Held(
+            "data_dir_held",
+            f"{data_dir} is held by another Quarterdeck, process {holder}.",
+            "Stop that one first, or give this one a data_dir of its own.",
+        ) from None
+    os.ftruncate(file, 0)
+    os.pwrite(file, str(os.getpid()).encode(), 0)
+    return file
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
