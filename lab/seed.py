@@ -49,6 +49,7 @@ def fill_disk(machine: Machine, now: datetime) -> None:
     """What a VM of the sample has on its disk before it was ever started."""
     disk, name = machine.disk, machine.name
     place = name.partition("-")[0]
+    shutil.rmtree(disk)  # an earlier lab may have been stopped in the middle of this
     for layer in LAYERS[name]:
         copy_tree(SAMPLE / "disks" / layer, disk)
     (disk / "etc").mkdir()

@@ -1,0 +1,280 @@
+"""Touches everything of the lab: puts Slack, vCenter and the hosts together, in one folder and one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import random
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from lab import seed, vcenter
+from lab.hosts import Host, own_key
+from lab.inventory import Inventory
+from lab.machines import InvalidPower, Machine
+from lab.slack import Workspace
+from lab.slack import create_app as create_slack
+
+CONTROL_PORT = 7420
+SERVICES = {"web": 8080, "db": 5432}
+VCENTER_USER = "quarterdeck@vsphere.local"
+
+
+class LabError(Exception):
+    """Why there can be no lab here, as a sentence."""
+
+
+class Kept(msgspec.Struct):
+    """`lab.json`: what must be the same when the lab starts again."""
+
+    block: str = ""
+    slack_port: int = 0
+    vcenter_port: int = 0
+    ssh_port: int = 0
+    bot_token: str = msgspec.field(default_factory=lambda: f"xoxb-{secrets.token_hex(16)}")
+    app_token: str = msgspec.field(default_factory=lambda: f"xapp-1-A01LAB-{secrets.token_hex(16)}")
+    vcenter_password: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(12))
+
+
+@dataclass
+class World:
+    """A lab that runs: `kept.block` is the first three numbers of its addresses."""
+
+    folder: Path
+    kept: Kept
+    inventory: Inventory
+    workspace: Workspace
+    hosts: list[Host] = field(default_factory=list)
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds the workspace."""
+        return f"http://127.0.0.1:{self.kept.slack_port}/"
+
+    @property
+    def config(self) -> Path:
+        """The configuration that the bot takes as it is."""
+        return self.folder / "quarterdeck.yaml"
+
+
+@asynccontextmanager
+async def open_world(
+    folder: Path, *, slack_port: int = 0, vcenter_port: int = 0, ssh_port: int = 2222
+) -> AsyncIterator[World]:
+    """Starts the lab of `folder`, seeded if it is new, and ends all of it, the VMs' processes too.
+
+    Port 0 is the one of the last time, or any that is free. When this yields, everything answers. Raises LabError.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(held(folder))
+        last = read_kept(folder)
+        block, control = claim(last.block)
+        slack_door = stack.enter_context(listen(slack_port, last.slack_port))
+        vcenter_door = stack.enter_context(listen(vcenter_port, last.vcenter_port))
+        kept = msgspec.structs.replace(
+            last,
+            block=block,
+            slack_port=slack_door.getsockname()[1],
+            vcenter_port=vcenter_door.getsockname()[1],
+            ssh_port=ssh_port,
+        )
+        inventory = build(folder, block)
+        workspace = Workspace(bot_token=kept.bot_token, app_token=kept.app_token)
+        world = World(folder, kept, inventory, workspace)
+        world.hosts = furnish(world, changed=kept != last)
+        await stack.enter_async_context(switchboard(inventory, control))
+        await stack.enter_async_context(serving(create_slack(workspace), slack_door))
+        stack.push_async_callback(workspace.close)
+        certificates = vcenter.make_certificates(folder / "vcenter")
+        app = vcenter.create_app(inventory, VCENTER_USER, kept.vcenter_password)
+        await stack.enter_async_context(
+            serving(app, vcenter_door, ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key)
+        )
+        stack.push_async_callback(inventory.stop)
+        try:
+            await inventory.start()
+        except OSError as error:
+            raise LabError(f"cannot start the hosts: {error}") from None
+        await asyncio.gather(*(answers(machine) for machine in inventory.machines))
+        yield world
+
+
+def build(folder: Path, block: str) -> Inventory:
+    """The sample's networks and VMs; staging's network leads nowhere, and staging is off until a rehearsal needs it."""
+    inventory = Inventory(folder, tools=folder / "tools", control=f"{block}.1:{CONTROL_PORT}")
+    networks = {
+        "staging": inventory.add_port_group("isolated-staging", inventory.add_switch("vSwitch2")),
+        "prod": inventory.add_port_group("prod-lan", inventory.add_switch("vSwitch0", uplinks=["vmnic0"])),
+        "qa": inventory.add_port_group("qa-lan", inventory.add_switch("vSwitch1", uplinks=["vmnic1"])),
+    }
+    networks["crm"] = networks["prod"]
+    for number, name in enumerate(seed.LAYERS, 11):
+        place = name.partition("-")[0]
+        inventory.add(
+            name,
+            address=f"{block}.{number}",
+            networks=[networks[place]],
+            power="poweredOff" if place == "staging" else "poweredOn",
+        )
+    return inventory
+
+
+def furnish(world: World, *, changed: bool) -> list[Host]:
+    """Writes what the folder lacks, and what names addresses if they have `changed`. Returns the VMs' SSH servers."""
+    folder, kept = world.folder, world.kept
+    now = datetime.now(UTC)
+    for machine in world.inventory.machines:
+        if machine.is_new:
+            seed.fill_disk(machine, now)
+    if not (share := folder / "share" / "backups").exists():
+        seed.make_backup(world.inventory.find("prod-db").disk / "shop.db", share, now)
+    for name, suffix in seed.ARCHIVES.items():
+        if not (archive := folder / "packages" / f"{name}{suffix}").exists():
+            archive.parent.mkdir(exist_ok=True)
+            seed.pack(seed.SAMPLE / "packages" / name, archive)
+    seed.install_tools(folder / "tools")
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    client_key = own_key(keys / "deploy")
+    hosts = [Host(machine, kept.ssh_port, client_key) for machine in world.inventory.machines]
+    (keys / "known_hosts").write_text("".join(host.known_hosts for host in hosts))
+    (keys / "slack-app-token").write_text(kept.app_token)
+    (keys / "vcenter-password").write_text(kept.vcenter_password)
+    addresses = {machine.name: machine.address for machine in world.inventory.machines}
+    (folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in addresses.items()))
+    for plan in ("webshop.tests.yaml", "crm.tests.yaml"):
+        if not (folder / plan).exists():
+            (folder / plan).write_bytes((seed.SAMPLE / plan).read_bytes())
+    if changed or not world.config.exists():
+        values: dict[str, str | int] = {
+            "bot_token": kept.bot_token,
+            "slack_api": f"{world.page}api/",
+            "packages": f"{folder / 'packages'}/",
+            "vcenter_port": kept.vcenter_port,
+            "vcenter_user": VCENTER_USER,
+            "ssh_port": kept.ssh_port,
+            **addresses,
+        }
+        world.config.write_text(render((seed.SAMPLE / "quarterdeck.yaml").read_text(), values))
+    (folder / "lab.json").write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
+    return hosts
+
+
+def render(template: str, values: dict[str, str | int]) -> str:
+    """Fills each {{name}} in as JSON, which is YAML too, so that no path breaks the file."""
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: json.dumps(values[found[1]], ensure_ascii=False), template)
+
+
+def read_kept(folder: Path) -> Kept:
+    """What the last lab of this folder wrote; new secrets and nothing else where there was none."""
+    file = folder / "lab.json"
+    return msgspec.json.decode(file.read_bytes(), type=Kept) if file.exists() else Kept()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """One lab a folder. Raises LabError when there is another one."""
+    with (folder / "lab.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"another lab runs in {folder}: stop it, or take another --dir") from None
+        yield
+
+
+def listen(wanted: int, last: int) -> socket.socket:
+    """A listening socket on `wanted`, or for 0 on `last` if that is free, or on any. Raises LabError."""
+    for port in (wanted,) if wanted else (last, 0):
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+    raise LabError(f"port {wanted} of 127.0.0.1 is taken: choose another one")
+
+
+def claim(last: str) -> tuple[str, socket.socket]:
+    """A block of 254 loopback addresses that no other lab has, `last` if it may be, and the socket that holds it."""
+    candidates = [f"127.{random.randint(64, 126)}.{random.randint(0, 255)}" for _ in range(50)]  # noqa: S311
+    for block in [last, *candidates] if last else candidates:
+        with suppress(OSError):
+            return block, socket.create_server((f"{block}.1", CONTROL_PORT))
+    raise LabError("no block of loopback addresses is free")
+
+
+@asynccontextmanager
+async def switchboard(inventory: Inventory, door: socket.socket) -> AsyncIterator[None]:
+    """Hears `reboot UUID` and `poweroff UUID` from the VMs' own tools, and does it a moment later."""
+    at_work: set[asyncio.Task[None]] = set()
+
+    async def later(machine: Machine, verb: str) -> None:
+        await asyncio.sleep(0.2)  # the command that asked gets its answer out first
+        with suppress(InvalidPower):
+            await (machine.reboot() if verb == "reboot" else machine.power_off())
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        verb, _, uuid = (await reader.readline()).decode(errors="replace").strip().partition(" ")
+        machine = next((one for one in inventory.machines if one.instance_uuid == uuid), None)
+        if machine and verb in ("reboot", "poweroff"):
+            task = asyncio.create_task(later(machine, verb))
+            at_work.add(task)
+            task.add_done_callback(at_work.discard)
+            writer.write(b"ok\n")
+        else:
+            writer.write(b"that is no VM, or nothing to do with one\n")
+        writer.close()
+
+    async with await asyncio.start_server(hear, sock=door):
+        yield
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
+
+
+class Server(uvicorn.Server):
+    """One of several servers in a loop whose signals are the lab's own to take."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: Any, door: socket.socket, **tls: Any) -> AsyncIterator[None]:
+    """Serves an ASGI app on an open socket."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **tls)
+    server = Server(config)
+    task = asyncio.create_task(server.serve(sockets=[door]))
+    while not server.started and not task.done():
+        await asyncio.sleep(0.005)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def answers(machine: Machine, seconds: float = 30) -> None:
+    """Returns when the service of a VM that is on takes connections; at the latest after `seconds`.
+
+    A VM whose service somebody broke is a fact about that VM, and no reason to keep the lab from starting.
+    """
+    ports = [port for layer, port in SERVICES.items() if layer in seed.LAYERS[machine.name]]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while machine.power == "poweredOn" and ports:
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection(machine.address, ports[0])
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
