@@ -123,6 +123,13 @@ class Ledger:
         ledger._cut_torn_line()
         return ledger
 
+    @property
+    def name(self) -> str:
+        """A short name that no other ledger has: from the hash of the first line, which must be there."""
+        with self.path.open("rb") as file:
+            first: str = msgspec.json.decode(file.readline())["hash"]
+        return first[:12]
+
     def entries(self, tail: Tail) -> Iterator[Entry]:
         """Every record after `tail`, verified; afterwards `self.tail` is where appending goes on."""
         self.tail = tail

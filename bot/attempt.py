@@ -1,0 +1,210 @@
+"""Touches one host for one attempt of a step: drives the step's generator, performs what it yields, keeps its log."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from bot.board import Board
+from bot.masking import Masker
+from plans.actions import Action, Ask, At, Note, Outcome, Record, Shell, Together
+from plans.engine import outcome_in
+from plans.events import RunPaused, StepFinished
+from plans.phases import Planned
+from plans.records import HostStep, Run
+from plans.site import OK, Site
+from vmops.perform import Performer
+
+AFTER_CRASH = 3.0
+"""Seconds that a command which is past its time is still given, after a restart, to tell that it has ended."""
+
+
+class Left(Exception):
+    """The attempt goes on later: a person must answer first."""
+
+
+class Attempt:
+    """One step on one host. `run()` returns when the step's end is on the ledger, or when it must wait for a person.
+
+    An attempt that an earlier process began (`resume`) goes the same way: its generator starts anew, and what is done
+    already is found done.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        performer: Performer,
+        step: Planned,
+        site: Site,
+        *,
+        attempt: int,
+        resume: bool,
+        cancel: threading.Event,
+        envs: Callable[[At], dict[str, str]],
+        data_dir: Path,
+        masker: Masker,
+    ) -> None:
+        self._board = board
+        self._performer = performer
+        self._step = step
+        self._site = site
+        self._attempt = attempt
+        self._resume = resume
+        self._cancel = cancel
+        self._envs = envs
+        self._path = data_dir / site.log
+        self._masker = masker
+        self._jobs = 0
+
+    def run(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._path.open("wb") as file:
+            log = self._masker.writer(file)
+            try:
+                outcome = self._drive(log.write)
+            except Left:
+                return
+            finally:
+                log.flush()
+        self._finish(outcome)
+
+    def _drive(self, sink: Callable[[bytes], object]) -> Outcome:
+        steps = self._step.step.actions(self._site)
+        try:
+            action = next(steps)
+            while True:
+                action = steps.send(self._perform(action, sink))
+        except StopIteration as end:
+            ended: Outcome = end.value
+            return ended
+        finally:
+            steps.close()
+
+    def _perform(self, action: Action, sink: Callable[[bytes], object]) -> Outcome:
+        match action:
+            case Record(event):
+                self._board.record("quarterdeck", event)
+                return OK
+            case Note(text):
+                sink(text.encode())
+                return OK
+            case Ask():
+                return self._ask(action)
+            case Together(shells):
+                return self._together(shells, sink)
+            case _:
+                return self._on_machine(action, self._job(), sink)
+
+    def _on_machine(self, action: Action, job: str, sink: Callable[[bytes], object]) -> Outcome:
+        deadline, stop = None, False
+        if isinstance(action, Shell):
+            action = msgspec.structs.replace(action, env=self._envs(action.at) | action.env)
+            deadline, stop = self._deadline(action.timeout)
+        outcome = self._performer.perform(
+            action,
+            job=job,
+            sink=lambda data: (sink(data), None)[1],
+            cancel=self._cancel,
+            deadline=deadline,
+            resume=self._resume,
+            stop=stop,
+        )
+        if outcome.overdue:
+            self._pause(outcome.reason, ("wait", "stop"), "admins")
+            raise Left
+        return outcome
+
+    def _job(self) -> str:
+        """A name known beforehand: `<run>-<step>-<attempt>`, and a letter more for a step's further commands."""
+        self._jobs += 1
+        more = f"-{self._jobs}" if self._jobs > 1 else ""
+        return f"{self._site.run}-{self._step.number}-{self._attempt}{more}"
+
+    def _deadline(self, timeout: float) -> tuple[float | None, bool]:
+        """Seconds left from now for a command that was begun before or that somebody let go on; whether to stop it."""
+        run = self._board.run(self._site.run)
+        answer = run.answers.get(self._step.number)
+        since = self._known(run).started
+        if answer is not None and answer.choice == "wait":
+            since = answer.at
+        elif not self._resume:
+            return None, False
+        passed = (self._board.now() - datetime.fromisoformat(since)).total_seconds()
+        return max(timeout - passed, AFTER_CRASH), answer is not None and answer.choice == "stop"
+
+    def _together(self, shells: tuple[Shell, ...], sink: Callable[[bytes], object]) -> Outcome:
+        """Commands at once, each with its output in one piece in the log."""
+        outcomes: list[Outcome] = [OK] * len(shells)
+        pieces: list[list[bytes]] = [[] for _ in shells]
+        jobs = [self._job() for _ in shells]
+
+        def one(index: int) -> None:
+            outcomes[index] = self._on_machine(shells[index], jobs[index], pieces[index].append)
+
+        threads = [threading.Thread(target=one, args=(i,), daemon=True) for i in range(len(shells))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for shell, piece in zip(shells, pieces, strict=True):
+            sink(f"# {shell.at}: {shell.command}\n".encode())
+            sink(b"".join(piece))
+        return Outcome("ok", value=tuple(outcomes))
+
+    def _ask(self, action: Ask) -> Outcome:
+        with self._board.deciding:
+            run = self._board.run(self._site.run)
+            answer = run.answers.get(self._step.number)
+            if answer is not None and answer.choice in action.choices:
+                return Outcome("ok", value=answer.choice, reason=answer.note)
+            if run.aborting:
+                return Outcome("aborted", reason="stopped before it was answered")
+            self._pause(action.question, action.choices, action.role)
+        raise Left
+
+    def _pause(self, why: str, choices: tuple[str, ...], role: str) -> None:
+        with self._board.deciding:
+            run = self._board.run(self._site.run)
+            if run.question is None:
+                pause(self._board, run, self._step.number, why, choices, role, self._site.host)
+
+    def _known(self, run: Run) -> HostStep:
+        return run.steps[self._step.number].hosts[self._site.host or ""]
+
+    def _finish(self, outcome: Outcome) -> None:
+        begun = datetime.fromisoformat(self._known(self._board.run(self._site.run)).started)
+        result = outcome_in(self._step.phase, outcome.result)
+        self._board.record(
+            "quarterdeck",
+            StepFinished(
+                run=self._site.run,
+                step=self._step.number,
+                host=self._site.host,
+                attempt=self._attempt,
+                outcome=result,
+                exit=outcome.exit,
+                seconds=round((self._board.now() - begun).total_seconds(), 3),
+                log=self._site.log,
+                reason=self._masker.text(outcome.reason)[:2000] if result != "ok" else "",
+            ),
+        )
+
+
+def pause(
+    board: Board, run: Run, step: int, why: str, choices: tuple[str, ...], role: str, host: str | None = None
+) -> None:
+    """Writes down what the run now waits for; its question's number counts from 1. The board's lock is held."""
+    board.record(
+        "quarterdeck",
+        RunPaused(
+            run=run.number,
+            step=step,
+            why=why,
+            question=len(run.questions) + 1,
+            host=host,
+            choices=choices,
+            role=role,
+        ),
+    )

@@ -1,0 +1,87 @@
+"""Touches the clock: enters runs whose time has come, and starts what is due; armed from the board, never stored."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.board import Board
+from bot.config import Settings
+from bot.promotions import Promotions
+from bot.runs import Runs
+from plans.errors import Refusal
+from plans.events import Entry, PromotionScheduled, RunFinished
+from plans.quantities import seconds
+from plans.records import EnvironmentState, Release
+
+log = logging.getLogger(__name__)
+
+
+class Clock:
+    """APScheduler with nothing in it that the board does not say: a restart arms it again from there."""
+
+    def __init__(self, board: Board, settings: Settings, runs: Runs, promotions: Promotions) -> None:
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        self._board = board
+        self._settings = settings
+        self._runs = runs
+        self._promotions = promotions
+        self._scheduler: Any = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(4)},
+            job_defaults={"misfire_grace_time": None, "coalesce": True},
+            timezone="UTC",
+        )
+        runs.wake = self.wake
+
+    def start(self) -> None:
+        self._board.listeners.append(self._heard)
+        self._scheduler.start()
+        with self._board.deciding:
+            for release in self._board.table(Release):
+                if release.scheduled is not None:
+                    self._arm_promotion(release.id, release.scheduled)
+            for state in self._board.table(EnvironmentState):
+                if state.inspection is not None:
+                    self._arm_inspection(state.inspection)
+
+    def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
+
+    def wake(self, number: int, at: datetime) -> None:
+        """Enter that run again at that time."""
+        self._at(f"run-{number}", at, lambda: self._runs.enter(number))
+
+    def _heard(self, entry: Entry) -> None:
+        match entry.event:
+            case PromotionScheduled(release=release, at=at):
+                self._arm_promotion(release, at)
+            case RunFinished(run=number):
+                self._arm_inspection(number)
+
+    def _arm_promotion(self, release: str, at: str) -> None:
+        self._at(f"promote-{release}", datetime.fromisoformat(at), lambda: self._promotions.due(release))
+
+    def _arm_inspection(self, number: int) -> None:
+        """A failed staging may be looked at for a while; then it goes back to its snapshot by itself."""
+        run = self._board.run(number)
+        if self._board.environment(run.environment).inspection == number:
+            length = timedelta(seconds=seconds(self._settings.policy.inspection))
+            at = datetime.fromisoformat(run.finished) + length
+            self._at(f"inspection-{run.environment}", at, lambda: self._end_inspection(run.environment, number))
+
+    def _end_inspection(self, environment: str, number: int) -> None:
+        if self._board.environment(environment).inspection == number:
+            self._runs.start("reset", by="quarterdeck", environment=environment)
+
+    def _at(self, name: str, at: datetime, work: Callable[[], object]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Refusal as refusal:
+                log.warning("%s: %s", name, refusal)
+            except Exception:
+                log.exception("%s", name)
+
+        self._scheduler.add_job(guarded, "date", run_date=at, id=name, replace_existing=True)

@@ -1,0 +1,109 @@
+"""Touches the package store and the settings to gather what a run's plan is made of."""
+
+from functools import lru_cache
+
+from bot.board import Board
+from bot.config import Settings
+from bot.packages import Store
+from plans import promotion, rehearsal
+from plans.actions import At
+from plans.environment import Environment
+from plans.errors import Refusal
+from plans.package import Package
+from plans.phases import Material, Plan, Subject
+from plans.records import Run
+from vmops.perform import Performer
+
+
+class Materials:
+    """Plans of runs, made anew whenever they are wanted: the same run has the same plan as long as its digest holds."""
+
+    def __init__(self, board: Board, settings: Settings, store: Store) -> None:
+        self._board = board
+        self._settings = settings
+        self._store = store
+        self._package = lru_cache(maxsize=16)(self._read)
+
+    @property
+    def ledger_name(self) -> str:
+        """The short name of this ledger, carried by what it leaves on machines."""
+        return self._board.ledger.name
+
+    def plan(self, run: Run) -> Plan:
+        """Raises Refusal where the run cannot be laid out (no snapshot to go back to, no rollback …)."""
+        material = self._material(run)
+        match run.kind:
+            case "rehearsal":
+                return rehearsal.rehearsal(material)
+            case "check" | "restore_test":
+                return rehearsal.check(material, run.kind)
+            case "reset":
+                return rehearsal.reset(material)
+            case "promotion":
+                return promotion.promotion(material)
+            case "rollback":
+                return promotion.rollback(material)
+        raise Refusal("unknown_kind", f"There is no kind of run called {run.kind}.")
+
+    def digest(self, run: Run) -> str:
+        """What `plans` of run.started says: package, test plans, environment and policy, as they are now."""
+        package = self._board.release(run.release).digest if run.release else ""
+        return self._settings.digest_of_plans(self._apps(run), package, run.environment)
+
+    def env(self, at: At) -> dict[str, str]:
+        """The environment variables that the admins gave a host."""
+        host = self._settings.environments[at.environment].named().get(at.host)
+        return host.env if host else {}
+
+    def suffix(self, digest: str) -> str:
+        """.zip or .tar.gz, of an archive in the store."""
+        return ".zip" if self._store.path(digest).name.endswith(".zip") else ".tar.gz"
+
+    def machines(self, environment: str, performer: Performer, *, strict: bool = True) -> tuple[str, ...]:
+        """The identities of an environment's machines, by which runs exclude each other.
+
+        Where vCenter does not tell one: Refusal, or with `strict` off the configuration's words for it instead.
+        """
+        found = []
+        for name, host in self.target(environment).named().items():
+            try:
+                found.append(performer.identity(At(environment, name)))
+            except Refusal:
+                if strict:
+                    raise
+                found.append(f"{host.vcenter}/{host.vm}")
+        return tuple(sorted(found))
+
+    def target(self, environment: str) -> Environment:
+        """Raises Refusal `unknown_environment`."""
+        found = self._settings.environments.get(environment)
+        if found is None:
+            known = ", ".join(self._settings.environments)
+            raise Refusal("unknown_environment", f"There is no environment {environment}.", f"There are: {known}.")
+        return found
+
+    def _apps(self, run: Run) -> tuple[str, ...]:
+        """The release's app, or every app that is rehearsed on the environment."""
+        if run.release:
+            return (run.app,)
+        apps = self._settings.apps.items()
+        return tuple(name for name, app in apps if app.staging == run.environment)
+
+    def _material(self, run: Run) -> Material:
+        apps = {name: self._settings.apps[name] for name in self._apps(run)}
+        package = self._package(self._board.release(run.release).digest) if run.release else None
+        return Material(
+            run=run.number,
+            environment=run.environment,
+            target=self.target(run.environment),
+            state=self._board.environment(run.environment),
+            subjects=tuple(
+                Subject(app, self._settings.tests[name], self.target(app.prod)) for name, app in apps.items()
+            ),
+            policy=self._settings.policy,
+            manifest=package.manifest if package else None,
+            executable=package.executable if package else (),
+        )
+
+    def _read(self, digest: str) -> Package:
+        return self._store.package(digest)

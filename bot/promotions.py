@@ -1,0 +1,146 @@
+"""Touches prod's door: gathers what the gates look at, and starts, schedules or rolls back what they let through."""
+
+from datetime import datetime
+
+from bot.board import Board
+from bot.config import Settings
+from bot.ledger import stamp
+from bot.material import Materials
+from bot.runs import Runs
+from plans.errors import Refusal
+from plans.events import PromotionRefused, PromotionScheduled, PromotionUnscheduled
+from plans.gates import Case, Gate, gates
+from plans.quantities import spell
+from plans.records import Freeze, Release, Run
+from vmops.perform import Performer
+
+TIME_OPENS = frozenset({"approvals_missing", "frozen", "locked", "busy"})
+"""Gates that may open by themselves before a later promotion is due; they do not forbid to schedule it."""
+
+WINDOW = 900.0
+"""Seconds by which a later promotion may be late, because the bot was off, and still be started."""
+
+
+class Promotions:
+    def __init__(
+        self, board: Board, settings: Settings, materials: Materials, performer: Performer, runs: Runs
+    ) -> None:
+        self._board = board
+        self._settings = settings
+        self._materials = materials
+        self._performer = performer
+        self._runs = runs
+
+    def gates(self, name: str, *, by: str, machines: tuple[str, ...] = ()) -> tuple[Gate, ...]:
+        """Every gate of a release for a promotion by that user, judged by what is recorded; no host is touched."""
+        with self._board.deciding:
+            release = self._board.release(name)
+            prod = self.prod(release)
+            rehearsal = self._board.run(release.rehearsal) if release.rehearsal else None
+            state = self._board.environment(prod)
+            deployed = state.deployed.get(release.app, ())
+            later = [other for other in deployed[-1:] if self._board.release(other).number > release.number]
+            case = Case(
+                release=release,
+                rehearsal=rehearsal,
+                prod=state,
+                policy=self._settings.policy,
+                plans=self._materials.digest(rehearsal) if rehearsal else "",
+                by=by,
+                now=self._board.now(),
+                freeze=next(self._board.table(Freeze), None),
+                busy=self._runs.holder(prod, machines),
+                later=later[0] if later else None,
+            )
+            return gates(case)
+
+    def prod(self, release: Release) -> str:
+        """The environment that a release is promoted to. Raises Refusal where its app is not configured any more."""
+        app = self._settings.apps.get(release.app)
+        if app is None:
+            raise Refusal(
+                "unknown_app",
+                f"{release.id} is of {release.app}, which the configuration does not have.",
+                "An admin adds it under apps: in the configuration.",
+            )
+        return app.prod
+
+    def promote(self, name: str, *, by: str) -> Run:
+        """Starts the promotion, or writes down which gates are shut and raises the first of them as a Refusal."""
+        prod = self.prod(self._board.release(name))
+        machines = self._materials.machines(prod, self._performer)
+        with self._board.deciding:
+            self._refuse_shut(name, [gate for gate in self.gates(name, by=by, machines=machines) if gate.shut], by)
+            return self._runs.start_at_once("promotion", machines, by=by, environment=prod, release=name)
+
+    def schedule(self, name: str, at: datetime, *, by: str) -> Release:
+        """A promotion for later; what only a rehearsal or another package can open refuses it now."""
+        with self._board.deciding:
+            if at <= self._board.now():
+                raise Refusal("in_the_past", f"{stamp(at)} is over.", f"Promote it now: /promote {name}")
+            shut = [gate for gate in self.gates(name, by=by) if gate.shut and gate.code not in TIME_OPENS]
+            self._refuse_shut(name, shut, by)
+            self._board.record(by, PromotionScheduled(release=name, at=stamp(at)))
+            return self._board.release(name)
+
+    def unschedule(self, name: str, *, by: str, reason: str) -> Release:
+        with self._board.deciding:
+            release = self._board.release(name)
+            if release.scheduled is None:
+                raise Refusal("not_scheduled", f"{name} is not scheduled.", "See: /promote status")
+            self._board.record(by, PromotionUnscheduled(release=name, at=release.scheduled, reason=reason))
+            return self._board.release(name)
+
+    def due(self, name: str) -> None:
+        """The clock's call when a later promotion is due: the gates again, and nothing where it came too late."""
+        release = self._board.release(name)
+        if release.scheduled is None:
+            return
+        late = (self._board.now() - datetime.fromisoformat(release.scheduled)).total_seconds()
+        try:
+            if late < 0:
+                return
+            if late > WINDOW:
+                raise Refusal("missed", f"Quarterdeck was off when it was due, {spell(late)} ago.")
+            self.promote(name, by=release.scheduled_by)
+        except Refusal as refusal:
+            self.unschedule(name, by="quarterdeck", reason=str(refusal))
+
+    def rollback(self, name: str, *, by: str) -> Run:
+        """The package's own way back on prod; a watch of that promotion ends first."""
+        prod = self.prod(self._board.release(name))
+        machines = self._materials.machines(prod, self._performer, strict=False)
+        with self._board.deciding:
+            release = self._board.release(name)
+            self._refuse_strange(release, prod)
+            holder = self._runs.holder(prod, machines)
+            if holder is not None:
+                raise Refusal(
+                    "busy",
+                    f"Run {holder.number} ({holder.kind}) holds {prod}.",
+                    f"Wait for its end, or stop it: /promote abort {holder.number}",
+                )
+            for run in self._board.table(Run):
+                if run.active and run.kind == "promotion" and run.environment == prod:
+                    self._runs.end_watch(run, f"rolled back by <@{by}>")
+            return self._runs.start_at_once("rollback", machines, by=by, environment=prod, release=name)
+
+    def _refuse_shut(self, name: str, shut: list[Gate], by: str) -> None:
+        if not shut:
+            return
+        self._board.record(by, PromotionRefused(release=name, gates=tuple(gate.code for gate in shut)))
+        first, *others = shut
+        also = f" Also shut: {', '.join(gate.code for gate in others)} (/promote check {name})." if others else ""
+        raise Refusal(first.code, f"{name} may not be promoted: {first.detail}.", first.hint + also)
+
+    def _refuse_strange(self, release: Release, prod: str) -> None:
+        """Only what was last put on prod, or was being put there, can be rolled back."""
+        deployed = self._board.environment(prod).deployed.get(release.app, ())
+        if deployed[-1:] and deployed[-1] != release.id and self._board.release(deployed[-1]).number > release.number:
+            raise Refusal(
+                "older_than_prod",
+                f"{deployed[-1]} is on {prod}, after {release.id}.",
+                f"Roll that back first: /promote rollback {deployed[-1]}",
+            )
+        if release.promotion is None:
+            raise Refusal("not_on_prod", f"{release.id} was never promoted.", "See what was: /promote history")

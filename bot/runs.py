@@ -1,0 +1,345 @@
+"""Touches everything, in the only loop there is: ask the engine, write it down, perform it, write down how it ended."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from bot.attempt import Attempt, pause
+from bot.board import Board
+from bot.config import Settings
+from bot.masking import Masker
+from bot.material import Materials
+from bot.roles import Roles
+from plans.actions import At
+from plans.engine import Ask, Finish, Perform, Place, Wait, WaitUntil, next_move
+from plans.errors import Refusal
+from plans.events import AccessDenied, RunAborting, RunDecided, RunFinished, RunStarted, StepStarted
+from plans.phases import Plan
+from plans.records import Run
+from plans.site import Site
+from vmops.perform import Performer
+
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """Starts runs, takes answers, and carries each run on in a thread of its own until it must wait or has ended.
+
+    `wake` is told when the clock must enter a run again. Recovery is `enter_all()`: the same loop.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        settings: Settings,
+        materials: Materials,
+        performer: Performer,
+        roles: Roles,
+        masker: Masker,
+    ) -> None:
+        self.board = board
+        self.wake: Callable[[int, datetime], None] = lambda number, at: None
+        self._settings = settings
+        self._materials = materials
+        self._performer = performer
+        self._roles = roles
+        self._masker = masker
+        self._going: dict[int, threading.Thread] = {}
+        self._cancels: dict[int, threading.Event] = {}
+        self._closing = False
+
+    def start(self, kind: str, *, by: str, environment: str, release: str | None = None) -> Run:
+        """Writes the run down and begins it. Raises Refusal where it may not; looks VMs up, so it takes a while."""
+        machines = self._materials.machines(environment, self._performer)
+        with self.board.deciding:
+            return self.start_at_once(kind, machines, by=by, environment=environment, release=release)
+
+    def start_at_once(
+        self, kind: str, machines: tuple[str, ...], *, by: str, environment: str, release: str | None
+    ) -> Run:
+        """As `start`, with the machines' identities known: for a decision that is taken under the board's lock."""
+        self._refuse_twice(kind, environment, release)
+        number = 1 + max((run.number for run in self.board.table(Run)), default=0)
+        app = self.board.release(release).app if release else ""
+        draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at="")
+        plan = self._materials.plan(draft)
+        self.board.record(
+            by,
+            RunStarted(
+                run=number,
+                kind=kind,
+                release=release,
+                environment=environment,
+                plans=self._materials.digest(draft),
+                app=app,
+                machines=machines,
+                total=len(plan.steps),
+            ),
+        )
+        self.enter(number)
+        return self.board.run(number)
+
+    def decide(self, number: int, choice: str, *, by: str, note: str = "", question: int | None = None) -> Run:
+        """The answer to the run's pending question, once. `question` None means the present one."""
+        pending = self.board.run(number).question
+        theirs = pending is not None and self._roles.allowed(by, pending.role)
+        with self.board.deciding:
+            run = self.board.run(number)
+            asked = run.question
+            if asked is None or asked != pending or (question is not None and question != asked.number):
+                raise _nothing_to_answer(run, question)
+            if choice not in asked.choices:
+                raise Refusal(
+                    "bad_choice",
+                    f"{choice!r} is not an answer to run {number}'s question.",
+                    f"Answer one of: {', '.join(asked.choices)}. /stage answer {number} {asked.choices[0]}",
+                )
+            if not theirs:
+                self.board.record(by, AccessDenied(command=f"answer {number} {choice}", role=asked.role))
+                raise Refusal("not_yours", f"Run {number} asks the {asked.role}.", "Ask one of them to answer.")
+            note = self._masker.text(note)
+            self.board.record(by, RunDecided(run=number, step=asked.step, choice=choice, note=note))
+        self.enter(number)
+        return self.board.run(number)
+
+    def abort(self, number: int, *, by: str, now: bool) -> Run:
+        """Stops the run after its present step, or at once with the remote processes that it started."""
+        with self.board.deciding:
+            run = self.board.run(number)
+            if not run.active:
+                raise Refusal("already_over", f"Run {number} is over: {run.verdict}.", "There is nothing to stop.")
+            if run.aborting and not (now and run.aborting != "now"):
+                raise Refusal(
+                    "already_aborting", f"<@{run.aborted_by}> is stopping run {number} already.", "Watch its thread."
+                )
+            self.board.record(by, RunAborting(run=number, now=now))
+            if now:
+                self._cancels.setdefault(number, threading.Event()).set()
+        self.enter(number)
+        return self.board.run(number)
+
+    def waits_for(self, run: Run) -> Run | None:
+        """The earlier run that holds the environment or one of the machines of a run that has done nothing yet."""
+        if run.steps or not run.active:
+            return None
+        for other in self.board.table(Run):
+            shared = other.environment == run.environment or set(other.machines) & set(run.machines)
+            if other.number < run.number and other.holds and shared:
+                return other
+        return None
+
+    def holder(self, environment: str, machines: tuple[str, ...]) -> Run | None:
+        """The run that holds an environment or one of these machines now."""
+        for run in self.board.table(Run):
+            if run.holds and (run.environment == environment or set(run.machines) & set(machines)):
+                return run
+        return None
+
+    def end_watch(self, run: Run, why: str) -> None:
+        """A watch holds nothing, so it ends at once. The board's lock is held."""
+        self.board.record("quarterdeck", RunFinished(run=run.number, verdict="aborted", clean=run.clean, reason=why))
+
+    def enter_all(self) -> None:
+        """Carries on every run that has not ended: after a start, or when something that they waited for is free."""
+        for run in self.board.table(Run):
+            if run.active:
+                self.enter(run.number)
+
+    def enter(self, number: int) -> None:
+        """Lets the loop look at a run again, unless it is in the loop already."""
+        with self.board.deciding:
+            if self._closing or number in self._going:
+                return
+            thread = threading.Thread(target=self._carry_on, args=(number,), name=f"run-{number}", daemon=True)
+            self._going[number] = thread
+            thread.start()
+
+    def close(self) -> None:
+        """No new step begins from here on; what runs on the hosts goes on there."""
+        with self.board.deciding:
+            self._closing = True
+
+    def _carry_on(self, number: int) -> None:
+        try:
+            self._refuse_stranger(number)
+            plan = self._plan(number)
+            while (move := self._next(number, plan)) is not None:
+                self._perform(number, move)
+        except Refusal as refusal:
+            if refusal.code != "stopping":
+                self._give_up(number, refusal.message)
+        except Exception as error:
+            log.exception("run %d", number)
+            self._give_up(number, f"a fault in Quarterdeck itself: {type(error).__name__} (see its log)")
+        finally:
+            with self.board.deciding:
+                if self._going.get(number) is threading.current_thread():
+                    del self._going[number]
+
+    def _plan(self, number: int) -> Plan:
+        run = self.board.run(number)
+        if self._materials.digest(run) != run.plans:
+            raise Refusal(
+                "plans_changed",
+                "the package, the test plan, the environment or the policy was changed while this run was under way",
+            )
+        return self._materials.plan(run)
+
+    def _next(self, number: int, plan: Plan) -> Perform | None:
+        """The step to perform now, written down as begun; None when the loop leaves the run."""
+        with self.board.deciding:
+            run = self.board.run(number)
+            if self._closing or not run.active or self._held(run):
+                self._leave(number)
+                return None
+            match next_move(run, plan, self.board.now()):
+                case Perform() as move:
+                    self._begin(run, move)
+                    return move
+                case Ask(step, why, choices):
+                    pause(self.board, run, step.number, why, choices, "admins")
+                case WaitUntil(at):
+                    self.wake(number, at)
+                case Finish(verdict, reason):
+                    self._finish(run, verdict, reason)
+                case Wait():
+                    pass
+            self._leave(number)
+            return None
+
+    def _refuse_stranger(self, number: int) -> None:
+        """The role once more, when the work starts: who lost it since does not get it done."""
+        run = self.board.run(number)
+        if run.steps or run.by == "quarterdeck" or self._roles.allowed(run.by, "admins"):
+            return
+        self.board.record(run.by, AccessDenied(command=f"{run.kind} {run.environment}", role="admins"))
+        raise Refusal("not_admin", f"<@{run.by}> was no admin any more when the work was to start")
+
+    def _held(self, run: Run) -> bool:
+        if run.steps or run.aborting:
+            return False
+        return self.waits_for(run) is not None or self.board.environment(run.environment).locked is not None
+
+    def _leave(self, number: int) -> None:
+        self._going.pop(number, None)
+
+    def _begin(self, run: Run, move: Perform) -> None:
+        step = move.step
+        for place in move.places:
+            if not place.resume:
+                self.board.record(
+                    "quarterdeck",
+                    StepStarted(
+                        run=run.number,
+                        phase=step.phase,
+                        step=step.number,
+                        name=step.name,
+                        host=place.host or None,
+                        attempt=place.attempt,
+                        written=step.written,
+                        of=len(step.hosts),
+                    ),
+                )
+
+    def _perform(self, number: int, move: Perform) -> None:
+        """The step on all its places at once; returns when each has ended or waits for a person."""
+        run = self.board.run(number)
+        cancel = self._cancels.setdefault(number, threading.Event())
+        if run.aborting == "now":
+            cancel.set()
+        threads = []
+        for place in move.places:
+            attempt = Attempt(
+                self.board,
+                self._performer,
+                move.step,
+                self._site(run, move, place),
+                attempt=place.attempt,
+                resume=place.resume,
+                cancel=cancel,
+                envs=self._materials.env,
+                data_dir=self._settings.data_dir,
+                masker=self._masker,
+            )
+            threads.append(_Worker(attempt.run, f"run-{number}-{move.step.number}-{place.host}"))
+        for thread in threads:
+            thread.join()
+        for thread in threads:
+            if thread.fault is not None:
+                raise thread.fault
+
+    def _site(self, run: Run, move: Perform, place: Place) -> Site:
+        host = place.host or None
+        release = self.board.release(run.release) if run.release else None
+        name = f"{move.step.number:02}-{(place.host or 'run').replace('/', '-')}-{place.attempt}.log"
+        return Site(
+            run=run.number,
+            environment=run.environment,
+            host=host,
+            base=self._performer.base(At(run.environment, place.host)) if host else "",
+            ledger=self._materials.ledger_name,
+            log=f"logs/run-{run.number}/{name}",
+            release=release.id if release else "",
+            version=release.version if release else "",
+            digest=release.digest if release else "",
+            suffix=self._materials.suffix(release.digest) if release else "",
+            production=run.kind in ("promotion", "rollback"),
+            in_package=move.step.phase in ("deploy", "rollback"),
+            group_ok=move.group_ok,
+        )
+
+    def _finish(self, run: Run, verdict: str, reason: str) -> None:
+        self.board.record("quarterdeck", RunFinished(run=run.number, verdict=verdict, clean=run.clean, reason=reason))
+        self._cancels.pop(run.number, None)
+        for other in self.board.table(Run):
+            if other.active and other.number != run.number:
+                self.enter(other.number)
+
+    def _give_up(self, number: int, why: str) -> None:
+        with self.board.deciding:
+            run = self.board.run(number)
+            if run.active and not self._closing:
+                self._finish(run, "errored", why)
+
+    def _refuse_twice(self, kind: str, environment: str, release: str | None) -> None:
+        state = self.board.environment(environment)
+        if state.locked is not None:
+            raise Refusal(
+                "locked",
+                f"{environment} is locked by <@{state.locked_by}>: {state.locked}",
+                f"An admin unlocks it: /stage unlock {environment}",
+            )
+        for run in self.board.table(Run):
+            if run.active and (run.kind, run.environment, run.release) == (kind, environment, release):
+                raise Refusal(
+                    "already_running",
+                    f"Run {run.number} is that already, started by <@{run.by}>.",
+                    f"Watch its thread, or stop it: /stage abort {run.number}",
+                )
+
+
+class _Worker(threading.Thread):
+    """A thread whose fault is raised where it is joined."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = work
+        self.fault: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except Exception as fault:  # noqa: BLE001 - raised again where the run's loop joins it
+            self.fault = fault
+
+
+def _nothing_to_answer(run: Run, question: int | None) -> Refusal:
+    for answer in reversed(run.answered):
+        if question in (None, answer.question):
+            said = f"<@{answer.by}> answered it with {answer.choice}."
+            return Refusal("already_answered", f"Run {run.number}: {said}", "Nothing was changed by this.")
+    if not run.active:
+        return Refusal("already_over", f"Run {run.number} is over: {run.verdict}.", "There is nothing to answer.")
+    return Refusal("no_question", f"Run {run.number} asks nothing now.", "Watch its thread.")
