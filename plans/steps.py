@@ -47,6 +47,10 @@ class FromTo(msgspec.Struct, frozen=True, rename={"from_": "from"}, forbid_unkno
     from_: str
     to: str
 
+    def __post_init__(self) -> None:
+        if not self.from_ or not self.to:
+            raise ValueError("both are wanted: from, a file or folder of the package, and to, where it goes")
+
 
 _COPY = """set -eu
 put() {
