@@ -82,6 +82,7 @@ async def open_world(
         stack.enter_context(held(folder))
         last = read_kept(folder)
         block, control = claim(last.block)
+        stack.enter_context(control)
         slack_door = stack.enter_context(listen(slack_port, last.slack_port))
         vcenter_door = stack.enter_context(listen(vcenter_port, last.vcenter_port))
         kept = msgspec.structs.replace(
@@ -98,11 +99,12 @@ async def open_world(
         await stack.enter_async_context(switchboard(inventory, control))
         await stack.enter_async_context(serving(create_slack(workspace), slack_door))
         stack.push_async_callback(workspace.close)
-        certificates = vcenter.make_certificates(folder / "vcenter")
+        _, certificate, key = vcenter.make_certificates(folder / "vcenter")
         app = vcenter.create_app(inventory, VCENTER_USER, kept.vcenter_password)
-        await stack.enter_async_context(
-            serving(app, vcenter_door, ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key)
-        )
+        # vSphere's clients keep their connections for a quarter of an hour.
+        tls = {"ssl_certfile": certificate, "ssl_keyfile": key, "timeout_keep_alive": 1800}
+        await stack.enter_async_context(serving(app, vcenter_door, **tls))
+        stack.push_async_callback(app.state.vcenter.close)
         stack.push_async_callback(inventory.stop)
         try:
             await inventory.start()
@@ -250,9 +252,9 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Any, door: socket.socket, **tls: Any) -> AsyncIterator[None]:
-    """Serves an ASGI app on an open socket."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **tls)
+async def serving(app: Any, door: socket.socket, **options: Any) -> AsyncIterator[None]:
+    """Serves an ASGI app on an open socket; `options` are uvicorn's."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **options)
     server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[door]))
     while not server.started and not task.done():
