@@ -57,7 +57,7 @@ async def _press(workspace: Workspace, said: dict[str, Any]) -> Done:
     visitor = Visitor(workspace, said["user"])
     aim = (said["action_id"], said.get("block_id", ""), said.get("value"))
     if "message" not in said:
-        return await visitor.presses_in_modal(*aim)
+        return await visitor.presses_in_view(*aim, bool(said.get("home")))
     return await visitor.presses(said["channel"], said["message"], *aim, bool(said.get("force")))
 
 

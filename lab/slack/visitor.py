@@ -122,9 +122,9 @@ class Visitor:
         }
         return await self._acts(payload, block, element, value)
 
-    async def presses_in_modal(self, action_id: str, block_id: str = "", value: Any = None) -> Done:
-        """Press a button of the open modal, or choose `value` in a menu of it."""
-        view = self._modal()
+    async def presses_in_view(self, action_id: str, block_id: str = "", value: Any = None, home: bool = False) -> Done:
+        """Press a button of the open modal or of the app's home, or choose `value` in a menu of it."""
+        view = self._home() if home else self._modal()
         block, element = self._element([view.body["blocks"]], action_id, block_id, value)
         if element["type"] != "button":
             view.filled.setdefault(block, {})[action_id] = value
@@ -264,6 +264,11 @@ class Visitor:
         if self._user.id not in self._workspace.modals:
             raise ValueError(f"{self._user.name} has no modal open")
         return self._workspace.modals[self._user.id]
+
+    def _home(self) -> View:
+        if self._user.id not in self._workspace.homes:
+            raise ValueError(f"the app has published no home for {self._user.name}")
+        return self._workspace.homes[self._user.id]
 
     def _element(
         self, versions: list[list[dict[str, Any]]], action_id: str, block_id: str, value: Any
