@@ -31,7 +31,7 @@ def run(dir: Path, slack_port: int = 0, vcenter_port: int = 0, ssh_port: int = 2
 
     try:
         asyncio.run(main())
-    except LabError as error:
+    except (LabError, OSError) as error:  # a folder that cannot be written, say
         print(f"quarterdeck lab: {error}", file=sys.stderr)
         return 1
     return 0
