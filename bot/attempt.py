@@ -5,11 +5,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from bot.board import Board
-from bot.masking import Masker
-from plans.actions import Action, Ask, At, Note, Outcome, Record, Shell, Together
+from bot.masking import Masked, Masker
+from plans.actions import Action, Ask, Note, Outcome, Record, Shell, Together
 from plans.engine import outcome_in
 from plans.events import RunPaused, StepFinished
 from plans.phases import Planned
@@ -42,7 +40,6 @@ class Attempt:
         attempt: int,
         resume: bool,
         cancel: threading.Event,
-        envs: Callable[[At], dict[str, str]],
         data_dir: Path,
         masker: Masker,
     ) -> None:
@@ -53,7 +50,6 @@ class Attempt:
         self._attempt = attempt
         self._resume = resume
         self._cancel = cancel
-        self._envs = envs
         self._path = data_dir / site.log
         self._masker = masker
         self._jobs = 0
@@ -63,14 +59,14 @@ class Attempt:
         with self._path.open("wb") as file:
             log = self._masker.writer(file)
             try:
-                outcome = self._drive(log.write)
+                outcome = self._drive(lambda data: _write(log, data))
             except Left:
                 return
             finally:
-                log.flush()
+                log.close()
         self._finish(outcome)
 
-    def _drive(self, sink: Callable[[bytes], object]) -> Outcome:
+    def _drive(self, sink: Callable[[bytes], None]) -> Outcome:
         steps = self._step.step.actions(self._site)
         try:
             action = next(steps)
@@ -82,7 +78,7 @@ class Attempt:
         finally:
             steps.close()
 
-    def _perform(self, action: Action, sink: Callable[[bytes], object]) -> Outcome:
+    def _perform(self, action: Action, sink: Callable[[bytes], None]) -> Outcome:
         match action:
             case Record(event):
                 self._board.record("quarterdeck", event)
@@ -97,15 +93,14 @@ class Attempt:
             case _:
                 return self._on_machine(action, self._job(), sink)
 
-    def _on_machine(self, action: Action, job: str, sink: Callable[[bytes], object]) -> Outcome:
+    def _on_machine(self, action: Action, job: str, sink: Callable[[bytes], None]) -> Outcome:
         deadline, stop = None, False
         if isinstance(action, Shell):
-            action = msgspec.structs.replace(action, env=self._envs(action.at) | action.env)
             deadline, stop = self._deadline(action.timeout)
         outcome = self._performer.perform(
             action,
             job=job,
-            sink=lambda data: (sink(data), None)[1],
+            sink=sink,
             cancel=self._cancel,
             deadline=deadline,
             resume=self._resume,
@@ -134,7 +129,7 @@ class Attempt:
         passed = (self._board.now() - datetime.fromisoformat(since)).total_seconds()
         return max(timeout - passed, AFTER_CRASH), answer is not None and answer.choice == "stop"
 
-    def _together(self, shells: tuple[Shell, ...], sink: Callable[[bytes], object]) -> Outcome:
+    def _together(self, shells: tuple[Shell, ...], sink: Callable[[bytes], None]) -> Outcome:
         """Commands at once, each with its output in one piece in the log."""
         outcomes: list[Outcome] = [OK] * len(shells)
         pieces: list[list[bytes]] = [[] for _ in shells]
@@ -190,6 +185,11 @@ class Attempt:
                 reason=self._masker.text(outcome.reason)[:2000] if result != "ok" else "",
             ),
         )
+
+
+def _write(log: Masked, data: bytes) -> None:
+    log.write(data)
+    log.flush()
 
 
 def pause(

@@ -13,6 +13,7 @@ from plans.package import Package
 from plans.phases import Material, Plan, Subject
 from plans.records import Run
 from vmops.perform import Performer
+from vmops.transport import Trouble
 
 
 class Materials:
@@ -50,11 +51,6 @@ class Materials:
         package = self._board.release(run.release).digest if run.release else ""
         return self._settings.digest_of_plans(self._apps(run), package, run.environment)
 
-    def env(self, at: At) -> dict[str, str]:
-        """The environment variables that the admins gave a host."""
-        host = self._settings.environments[at.environment].named().get(at.host)
-        return host.env if host else {}
-
     def suffix(self, digest: str) -> str:
         """.zip or .tar.gz, of an archive in the store."""
         return ".zip" if self._store.path(digest).name.endswith(".zip") else ".tar.gz"
@@ -68,9 +64,13 @@ class Materials:
         for name, host in self.target(environment).named().items():
             try:
                 found.append(performer.identity(At(environment, name)))
-            except Refusal:
+            except Trouble as trouble:
                 if strict:
-                    raise
+                    raise Refusal(
+                        "machine_unknown",
+                        f"{environment} {name}: {trouble}",
+                        "Nothing was begun. Mend that, and type the command again.",
+                    ) from None
                 found.append(f"{host.vcenter}/{host.vm}")
         return tuple(sorted(found))
 

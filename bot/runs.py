@@ -258,7 +258,6 @@ class Runs:
                 attempt=place.attempt,
                 resume=place.resume,
                 cancel=cancel,
-                envs=self._materials.env,
                 data_dir=self._settings.data_dir,
                 masker=self._masker,
             )

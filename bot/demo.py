@@ -1,0 +1,169 @@
+"""Touches processes and the terminal: starts the lab and the bot, plays the story through Slack, shows the thread."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from bot.config import load_config
+from bot.ledger import read
+from bot.story import STORIES, Evening, NotAsTold, ledger_lines
+from lab.desk import Desk, Message
+from plans.errors import Refusal
+
+STARTING = 60.0
+"""Seconds that the lab or the bot may take to be ready."""
+
+NAMES = {"U01DEV": "developer", "U02ADMIN": "admin", "U03TESTER": "tester"}
+
+
+def demo(*, plain: bool, as_json: bool, keep: bool, story: str) -> int:
+    """Plays a story on an embedded lab. Exit code 0 when every beat came out as told."""
+    if story not in STORIES:
+        raise Refusal("unknown_story", f"There is no story {story}.", f"There are: {', '.join(STORIES)}.")
+    console = Console(stderr=as_json, no_color=plain or None, highlight=False, soft_wrap=True)
+    folder = Path(tempfile.mkdtemp(prefix="quarterdeck-demo-"))
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        console.print("Starting a Slack, a vCenter and eight hosts on this machine …")
+        stack.enter_context(_process("lab", "--dir", str(folder)))
+        settings = load_config(folder / "quarterdeck.yaml")
+        page = settings.config.slack.api_url.removesuffix("api/")
+        bot = stack.enter_context(_process("serve", "--config", str(folder / "quarterdeck.yaml")))
+        desk = Desk(page)
+        console.print(f"The bot is ready after {time.monotonic() - begun:.1f} s. Watch it in a browser too: {page}\n")
+        evening = Evening(settings, desk, folder / "packages")
+        stack.callback(evening.close)
+        with _shown(console, desk, settings.config.slack.channel, quiet=as_json):
+            good = _play(console, evening, story)
+        took, work = time.monotonic() - begun, _cpu_seconds(bot.pid)
+        ledger = settings.data_dir / "ledger.jsonl"
+        count = sum(1 for _ in read(ledger))
+        if as_json:
+            sys.stdout.writelines(line + "\n" for line in ledger_lines(ledger))
+        console.print(f"\n{took:.1f} s in all; the bot itself worked {work:.1f} s of them ({work / took:.0%}).")
+        console.print(f"{count} records are in the ledger, each chained to the one before. Prove it yourself:")
+        console.print(f"  quarterdeck ledger verify --data {settings.data_dir}")
+        if keep:
+            _stay(console, page, folder)
+    return 0 if good else 1
+
+
+def _play(console: Console, evening: Evening, story: str) -> bool:
+    for number, (told, play) in enumerate(STORIES[story], 1):
+        console.print(f"[bold]{number}. {escape(told)}[/bold]")
+        begun = time.monotonic()
+        try:
+            seen = play(evening)
+        except (NotAsTold, TimeoutError) as why:
+            console.print(f"   [red]not as told[/red]: {escape(str(why))}")
+            return False
+        first = _plain(seen).strip().splitlines()[0]
+        console.print(f"   [green]as told[/green] ({time.monotonic() - begun:.1f} s): {escape(first)}\n")
+    return True
+
+
+@contextmanager
+def _process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One of Quarterdeck's own commands as a process of its own, ready when it says so; ended with the demo."""
+    command = [sys.executable, "-P", "-m", "bot", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    said: list[bytes] = []
+    ready = threading.Event()
+
+    def listen() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if b"ready" in line:
+                ready.set()
+        ready.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        if not ready.wait(STARTING) or process.poll() is not None:
+            words_said = b"".join(said[-5:]).decode(errors="replace").strip()
+            raise Refusal("not_ready", f"quarterdeck {words[0]} did not start: {words_said or 'it said nothing'}")
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+@contextmanager
+def _shown(console: Console, desk: Desk, channel: str, *, quiet: bool) -> Iterator[None]:
+    """What the channel says, printed as it is posted."""
+    if quiet:
+        yield
+        return
+    over = threading.Event()
+
+    def follow() -> None:
+        seen: set[str] = set()
+        cursor = 0
+        while True:
+            last = over.is_set()
+            for message in desk.messages(channel):
+                _print_new(console, message, seen, "")
+                for reply in message.replies:
+                    _print_new(console, reply, seen, "    ")
+            if last:
+                return
+            cursor, _ = desk.changes(cursor, 0.5)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def _print_new(console: Console, message: Message, seen: set[str], indent: str) -> None:
+    if message.ts in seen:
+        return
+    seen.add(message.ts)
+    lead = f"   {indent}[cyan]#deploys[/cyan] " if not indent else f"   {indent}"
+    for line in _plain(message.raw["text"]).splitlines():
+        console.print(lead + escape(line))
+        lead = f"   {indent}  "
+
+
+def _plain(text: str) -> str:
+    """Slack's marks as a terminal shows them."""
+    text = re.sub(r"<@(\w+)(\|[^>]*)?>", lambda found: "@" + NAMES.get(found[1], found[1]), text)
+    text = re.sub(r"<!date\^\d+\^[^|>]*\|([^>]*)>", r"\1", text)
+    text = re.sub(r"<#\w+\|?([^>]*)>", r"#\1", text)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stay(console: Console, page: str, folder: Path) -> None:
+    console.print(f"\nEverything stays up. Be the developer, the admin or the tester: {page}")
+    console.print(f"The configuration is {folder / 'quarterdeck.yaml'}. Ctrl-C ends it all.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("Ending.")
