@@ -1,4 +1,4 @@
-"""Touches everything once: puts the bot together from its configuration, runs it in the foreground, stops it cleanly."""
+"""Touches everything once: puts the bot together from its configuration, runs it, and stops it cleanly."""
 
 import logging
 import os

@@ -1,0 +1,58 @@
+"""Reads a ledger's file, of a running bot too: verifies its chain, and shows it to people and programs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bot.ledger import GENESIS, read
+from plans.errors import Refusal
+
+_SAID = ("release", "run", "kind", "environment", "phase", "step", "name", "host", "attempt", "outcome", "choice")
+_TOLD = ("verdict", "clean", "reason", "why", "gates", "command", "role", "key", "at", "until", "mark", "ok", "changed")
+
+
+def verify(data_dir: Path) -> tuple[int, str]:
+    """The number of records and the last one's hash. Raises Damaged with the first bad line's number."""
+    count, head = 0, GENESIS
+    for record, _ in read(_file(data_dir)):
+        count, head = count + 1, record["hash"]
+    return count, head
+
+
+def records(data_dir: Path, *, release: str | None = None, run: int | None = None) -> Iterator[dict[str, Any]]:
+    """The records of one release (its runs' too), of one run, or all."""
+    runs: set[int] = set()
+    for record, _ in read(_file(data_dir)):
+        data = record["data"]
+        if record["type"] == "run.started" and data["release"] == release:
+            runs.add(data["run"])
+        of_release = release is None or data.get("release") == release or data.get("run") in runs or _key(data, release)
+        if of_release and (run is None or data.get("run") == run or _key(data, f"{run}")):
+            yield record
+
+
+def line(record: dict[str, Any]) -> str:
+    """One record for a person: number, time, what, who, and what of its data says most."""
+    data = record["data"]
+    words = [f"{key}={_word(data[key])}" for key in (*_SAID, *_TOLD) if data.get(key) not in (None, "", [], ())]
+    return f"{record['seq']:>6}  {record['at']}  {record['type']:<22} {record['by']:<12} {' '.join(words)}"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str):
+        text = " ".join(value.split())
+        return text if " " not in text else json.dumps(text, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(data: dict[str, Any], name: str) -> bool:
+    """Whether a message's key (`run/3/end`, `release/R-1`) belongs to that run or release."""
+    return str(data.get("key", "")).split("/")[1:2] == [name]
+
+
+def _file(data_dir: Path) -> Path:
+    path = data_dir / "ledger.jsonl"
+    if not path.is_file():
+        raise Refusal("no_ledger", f"There is no ledger in {data_dir}.", "Name the bot's data_dir, or its --config.")
+    return path
