@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
+import pwd
 import random
 import re
 import secrets
@@ -163,6 +165,7 @@ def furnish(world: World, *, changed: bool) -> list[Host]:
     if changed or not world.config.exists():
         values: dict[str, str | int] = {
             "bot_token": kept.bot_token,
+            "os_user": pwd.getpwuid(os.getuid()).pw_name,
             "slack_api": f"{world.page}api/",
             "packages": f"{folder / 'packages'}/",
             "vcenter_port": kept.vcenter_port,

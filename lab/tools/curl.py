@@ -62,7 +62,10 @@ def parse(arguments: list[str]) -> Call:
     call = Call()
     words = iter(arguments)
     for word in words:
-        if not word.startswith("-") or word == "-":
+        if word == "--":
+            call.url = next(words, "")
+            break
+        if not word.startswith("-"):
             call.url = word
             continue
         letters = LONG.get(word, "-") if word.startswith("--") else word[1:]

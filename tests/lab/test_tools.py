@@ -154,6 +154,7 @@ def port() -> Iterator[int]:
         ("--max-time 5 --connect-timeout 1 127.0.0.1:{port}/200", 0, "GET None ", ""),
         ("-s -w '%{{http_code}}' http://127.0.0.1:1/", 7, "000", ""),
         ("-sS http://127.0.0.1:1/", 7, "", REFUSED),
+        ("-sS -w '\\n%{{http_code}}\\n' -- http://127.0.0.1:{port}/200", 0, "GET None \n200\n", ""),
         ("https://127.0.0.1/", 1, "", 'curl: (1) Protocol "https" not supported: hosts of the lab speak http\n'),
         ("--nope x", 2, "", "curl: option --nope: is unknown\n"),
         ("-s", 2, "", "curl: no URL specified!\n"),
@@ -184,6 +185,13 @@ def test_the_small_commands(vm: Vm) -> None:
     assert vm.run("getent hosts prod-web") == (0, "127.0.0.1 prod-web\n", "")
     assert vm.run("getent hosts nobody")[0] == 2
     assert vm.run("python3 -c 'import msgspec'")[0] == 1  # a host has Python's own library alone
+
+
+@pytest.mark.parametrize("word", ["reboot", "shutdown", "poweroff", "halt", "systemctl"])
+def test_no_word_on_a_host_reaches_the_laptops_own_power(lab_folder: Path, vm: Vm, word: str) -> None:
+    assert vm.run(f"command -v {word}")[1] == f"{lab_folder}/tools/{word}\n"
+    vm.environment["LAB_POWER"] = "127.0.0.1:1"
+    assert vm.run(f"{word} reboot")[0] != 0  # there is no lab to ask, so nothing happens
 
 
 def test_the_backup_share_keeps_what_it_got(vm: Vm) -> None:
