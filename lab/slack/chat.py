@@ -40,7 +40,11 @@ def _metadata(call: Call) -> dict[str, Any] | None:
     if metadata is None:
         return None
     known = isinstance(metadata, dict) and set(metadata) <= {"event_type", "event_payload", "entities"}
-    if not known or not isinstance(metadata.get("event_type"), str) or not isinstance(metadata["event_payload"], dict):
+    if (
+        not known
+        or not isinstance(metadata.get("event_type"), str)
+        or not isinstance(metadata.get("event_payload"), dict)
+    ):
         raise Refused("invalid_metadata_schema")
     if size(metadata) > METADATA_LIMIT:
         raise Refused("metadata_too_large")

@@ -3,8 +3,8 @@
 import { draw, files, knowPeople } from "./blocks.js";
 import { follow, send, state } from "./client.js";
 import { composer } from "./composer.js";
-import { showModal } from "./dialogs.js";
 import { clock, day, el, icon, PATHS, reconcile } from "./dom.js";
+import { showModal } from "./modal.js";
 import { emoji, know, mrkdwn } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
@@ -117,14 +117,15 @@ function item(message, inThread) {
   if (message.daybreak) return el("li", { class: "daybreak" }, el("span", {}, message.daybreak));
   const user = world.users.get(message.user);
   const whisper = message.is_ephemeral;
+  const look = `message${whisper ? " whisper" : ""}${message.follows ? " follows" : ""}`;
   const tags = [
     user?.is_bot && el("span", { class: "tag" }, "app"),
     el("time", { datetime: new Date(message.ts * 1000).toISOString() }, clock(message.ts)),
     message.edited && el("span", { class: "edited" }, "edited"),
     message.subtype === "thread_broadcast" && !inThread && el("span", { class: "edited" }, "from a thread"),
   ];
-  return el("li", { class: whisper ? "message whisper" : "message", "data-ts": message.ts, "data-testid": whisper ? "ephemeral" : "message" },
-    avatar(user),
+  return el("li", { class: look, "data-ts": message.ts, "data-testid": whisper ? "ephemeral" : "message" },
+    message.follows ? el("span") : avatar(user),
     el("article", { "aria-label": `${user?.real_name ?? "Slackbot"} at ${clock(message.ts)}` },
       whisper && el("p", { class: "only" }, icon(PATHS.eye), "Only visible to you"),
       el("header", {}, el("strong", {}, user?.real_name ?? "Slackbot"), tags),
@@ -144,22 +145,37 @@ function footer(message) {
   }, label, count > 0 && el("span", {}, `last at ${clock(message.latest_reply)}`));
 }
 
+// A line before each new day.
 function timeline(messages) {
-  const items = [];
   let last = "";
-  for (const message of messages) {
-    if (day(message.ts) !== last) items.push({ daybreak: (last = day(message.ts)), ts: `day-${last}` });
-    items.push(message);
-  }
-  return items;
+  return messages.flatMap((message) => {
+    if (day(message.ts) === last) return [message];
+    last = day(message.ts);
+    return [{ daybreak: last, ts: `day-${last}` }, message];
+  });
 }
 
-function fill(list, messages, inThread) {
-  const below = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
-  const turned = list.shown !== `${here.me} ${here.place} ${here.thread}`;
-  reconcile(list, messages, (one) => one.ts, (one) => item(one, inThread));
-  if (below || turned) list.scrollTop = list.scrollHeight;
-  list.shown = `${here.me} ${here.place} ${inThread ? here.thread : list.shown?.split(" ")[2]}`;
+// What one author says in a row is marked as following.
+function rows(messages) {
+  return messages.map((message, index) => (follows(messages[index - 1], message) ? { ...message, follows: true } : message));
+}
+
+function follows(before, message) {
+  const same = before?.user === message.user && before.is_ephemeral === message.is_ephemeral;
+  return same && message.ts - before.ts < 300 && !message.blocks && message.subtype !== "thread_broadcast";
+}
+
+// Fills a list, and stays at its end when the reader is there, or has just turned to `view`.
+function fill(list, view, messages) {
+  reconcile(list, messages, (one) => one.ts, (one) => item(one, list.id !== "messages"));
+  if (list.atEnd || list.dataset.view !== view) list.scrollTop = list.scrollHeight;
+  list.dataset.view = view;
+}
+
+function keepAtEnd(list) {
+  list.atEnd = true;
+  list.addEventListener("scroll", () => (list.atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60));
+  new ResizeObserver(() => list.atEnd && (list.scrollTop = list.scrollHeight)).observe(list);
 }
 
 const byTs = (one, other) => Number(one.ts) - Number(other.ts);
@@ -180,7 +196,8 @@ function channelPane() {
   const shown = [...(channel?.messages.values() ?? [])].filter((one) => !isReply(one) || one.subtype === "thread_broadcast");
   const mine = world.ephemerals.filter((one) => one.channel === here.place && !one.thread_ts);
   const all = [...shown, ...mine].sort(byTs);
-  fill(byId("messages"), all.length ? timeline(all) : [{ daybreak: "Nothing here yet. Type / to see what the app can do.", ts: "empty" }], false);
+  const empty = [{ daybreak: "Nothing here yet. Type / to see what the app can do.", ts: "empty" }];
+  fill(byId("messages"), `${here.me} ${here.place}`, all.length ? timeline(rows(all)) : empty);
 }
 
 function threadPane() {
@@ -197,11 +214,12 @@ function threadPane() {
         el("button", { type: "button", class: "quiet", "aria-label": "Close thread", "data-testid": "close-thread", onclick: () => go({ thread: null }) }, icon(PATHS.close))),
       el("ol", { class: "messages", "data-testid": "thread-messages", "aria-label": "Replies" }), form);
     composer(form, { label: "Reply", testid: "reply", commands: () => [], submit: reply });
+    keepAtEnd(pane.querySelector("ol"));
     pane.dataset.root = here.thread;
   }
   const below = [...channel.messages.values()].filter((one) => one.thread_ts === root.ts && one.ts !== root.ts);
   const mine = world.ephemerals.filter((one) => one.channel === here.place && one.thread_ts === root.ts);
-  fill(pane.querySelector("ol"), [root, ...[...below, ...mine].sort(byTs)], true);
+  fill(pane.querySelector("ol"), `${here.me} ${here.thread}`, [root, ...rows([...below, ...mine].sort(byTs))]);
 }
 
 // --- typing --------------------------------------------------------------------------------------------------------
@@ -240,8 +258,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 const box = composer(byId("composer"), { label: "Type a message, or / for a command", testid: "composer", commands: () => world.commands, submit });
-follow(await load(), apply, load, (on) => {
+keepAtEnd(byId("messages"));
+const live = (on) => {
   byId("live").textContent = on ? "Live" : "Not connected: trying again";
   byId("live").classList.toggle("off", !on);
-});
+};
+const cursor = await load();
+live(true);
+follow(cursor, apply, load, live);
 box.focus();

@@ -2,7 +2,7 @@
 
 import { bytes, el, icon, PATHS } from "./dom.js";
 import { mrkdwn, plain, rich, said } from "./text.js";
-import { confirmed } from "./dialogs.js";
+import { confirmed } from "./confirm.js";
 
 const STATES = {
   pending: ["to do", "todo"],

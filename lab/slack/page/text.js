@@ -52,7 +52,7 @@ function dated(head, fallback) {
   const when = new Date(Number(seconds) * 1000);
   if (Number.isNaN(when.getTime())) return fallback ?? head;
   const date = when.toLocaleDateString([], { day: "numeric", month: "long", year: "numeric" });
-  const time = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   return unescape(format).replace(/\{date[a-z_]*\}/g, date).replace(/\{time[a-z_]*\}/g, time);
 }
 

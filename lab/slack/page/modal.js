@@ -1,27 +1,11 @@
-// Shows a confirm dialog, and the modal that the app has opened: a form of Block Kit inputs.
+// Shows the modal that the app has opened: a form of Block Kit inputs.
 
 import { el, icon, PATHS } from "./dom.js";
 import { control, draw } from "./blocks.js";
 import { send, upload } from "./client.js";
-import { plain, said } from "./text.js";
+import { plain } from "./text.js";
 
 const host = document.getElementById("dialogs");
-
-export function confirmed(confirm) {
-  return new Promise((resolve) => {
-    const answer = (yes) => () => {
-      dialog.remove();
-      resolve(yes);
-    };
-    const dialog = el("dialog", { class: "confirm", "data-testid": "confirm", "aria-label": confirm.title.text, oncancel: answer(false) },
-      el("h2", {}, plain(confirm.title.text)), el("div", { class: "text" }, said(confirm.text)),
-      el("footer", {},
-        el("button", { type: "button", class: "button", "data-testid": "confirm-no", onclick: answer(false) }, plain(confirm.deny.text)),
-        el("button", { type: "button", class: `button ${confirm.style ?? "primary"}`, "data-testid": "confirm-yes", onclick: answer(true) }, plain(confirm.confirm.text))));
-    host.append(dialog);
-    dialog.showModal();
-  });
-}
 
 let shown = null; // {view, user, values, dialog}
 
