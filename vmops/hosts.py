@@ -1,0 +1,98 @@
+"""Decides which way leads into a host and to its VM, and keeps one transport a machine and one session a vCenter.
+
+What speaks SSH or SOAP is imported where the first host needs it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from plans.actions import At
+from plans.environment import Environment, Host, Ssh, VCenter
+from vmops.local import LocalTransport
+from vmops.transport import Refused, Transport
+
+if TYPE_CHECKING:
+    from vmops.machine import Machine
+    from vmops.vcenter import Session
+
+RUNNER = "runner"
+"""The machine that the bot itself runs on: a host of every environment, in none's configuration."""
+
+_RUNNER_WORKDIR = ".quarterdeck"
+
+
+class Hosts:
+    """The hosts of all environments, for any number of threads."""
+
+    def __init__(
+        self, vcenters: Mapping[str, VCenter], environments: Mapping[str, Environment], namespace: str
+    ) -> None:
+        self._vcenters = vcenters
+        self._hosts = {name: environment.named() for name, environment in environments.items()}
+        self._namespace = namespace
+        self._lock = threading.Lock()
+        self._ssh: dict[Ssh, Transport] = {}
+        self._sessions: dict[str, Session] = {}
+        self._local = LocalTransport()
+
+    def host(self, at: At) -> Host:
+        """The host as it is configured. Raises Refused where there is none of that name, as for the runner."""
+        try:
+            return self._hosts[at.environment][at.host]
+        except KeyError:
+            raise Refused("the configuration has no such host") from None
+
+    def base(self, at: At) -> str:
+        """The directory that is this ledger's own there, as commands there write it. Raises Refused."""
+        workdir = _RUNNER_WORKDIR if at.host == RUNNER else self.host(at).workdir
+        return f"{workdir.rstrip('/')}/{self._namespace}"
+
+    def env(self, at: At) -> dict[str, str]:
+        """The variables that the configuration sets there. Raises Refused."""
+        return {} if at.host == RUNNER else self.host(at).env
+
+    def transport(self, at: At) -> Transport:
+        """The way in; nothing is connected yet. Raises Refused where there is none that Quarterdeck can take."""
+        if at.host == RUNNER:
+            return self._local
+        host = self.host(at)
+        if host.shell == "powershell":
+            raise Refused("shell: powershell is not supported yet, only sh is")
+        if host.ssh is None:
+            raise Refused("guest: a way in through VMware Tools is not supported yet; give the host an ssh: one")
+        with self._lock:
+            if host.ssh not in self._ssh:
+                from vmops.ssh import SshTransport
+
+                self._ssh[host.ssh] = SshTransport(host.ssh)
+            return self._ssh[host.ssh]
+
+    def machine(self, at: At) -> Machine:
+        """The host's VM, found in its vCenter. Raises Trouble, Unreachable, Refused."""
+        from vmops.machine import find
+
+        host = self.host(at)
+        if not host.vm:
+            raise Refused("the configuration names no vm for it")
+        return find(self._session(host.vcenter), host.vm)
+
+    def _session(self, vcenter: str) -> Session:
+        from vmops.vcenter import Session
+
+        if vcenter not in self._vcenters:
+            raise Refused(f"the configuration has no vCenter {vcenter}")
+        with self._lock:
+            if vcenter not in self._sessions:
+                self._sessions[vcenter] = Session(self._vcenters[vcenter])
+            return self._sessions[vcenter]
+
+    def close(self) -> None:
+        """Closes all connections and sessions; what runs on the hosts is left running."""
+        with self._lock:
+            for session in self._sessions.values():
+                session.close()
+            for transport in (self._local, *self._ssh.values()):
+                transport.close()

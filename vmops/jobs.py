@@ -1,0 +1,143 @@
+"""Touches a job on a machine, over any transport: starts it, follows it, finds it again, stops it."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from vmops.scripts import Answer, Spec, asking
+from vmops.transport import Limit, Lost, Sink, Transport, Trouble, Unreachable
+
+PATIENCE = 120.0
+"""Seconds without any contact after which a job that had been reached before is given up as unknown."""
+
+BRIEFLY = 2.0
+"""Seconds for which a machine that has not been reached yet is tried again: it may only be busy."""
+
+HEAD = 64 * 1024
+"""Bytes of standard output that are kept; everything else only passes through."""
+
+_BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended: with an exit code; not started at all; or gone without one, perhaps with the whole machine.
+
+    `stopped` says that somebody ended it.
+    """
+
+    how: Literal["exited", "nowhere", "unstarted", "gone", "rebooted"]
+    exit: int | None = None
+    stopped: bool = False
+
+
+class Job:
+    """One job on one machine, and how much of its output has been delivered to `sink`, in the order seen.
+
+    `head` is the beginning of its standard output. A machine that does not answer is tried again for `first` seconds
+    before it was reached at all, for `then` seconds after that.
+    """
+
+    def __init__(
+        self, transport: Transport, spec: Spec, sink: Sink, *, first: float = BRIEFLY, then: float = PATIENCE
+    ) -> None:
+        self._transport, self._spec, self._sink = transport, spec, sink
+        self._first, self._then = first, then
+        self._out_at = self._err_at = 0
+        self.head = b""
+
+    def follow(self, limit: Limit) -> Ending:
+        """Starts the job unless it has been, and delivers its output until it has ended.
+
+        A lost connection is taken up again where it broke. Raises Unreachable, Refused, Lost when that could not be
+        done for long, Trouble when the machine would not start it, Cancelled and Overdue: it runs on then.
+        """
+        patience = Patience(self._first)
+        while True:
+            answer = Answer(self._on_out, self._on_err)
+            script = self._spec.follow(answer.token, self._out_at, self._err_at)
+            reached = self._out_at, self._err_at
+            try:
+                code = self._transport.exec(script, answer.out, answer.err, limit)
+            except (Lost, Unreachable) as trouble:
+                if answer.begun:
+                    patience.met(self._then, progress=reached != (self._out_at, self._err_at))
+                patience.wait(trouble, limit)
+            else:
+                return _ending(_result(answer, code))
+
+    def stop(self, limit: Limit) -> None:
+        """Ends every process of the job and proves it gone. Raises Trouble where some are left, and as `follow`."""
+        patience = Patience(self._then)
+        while True:
+            answer = Answer(_nowhere, _nowhere)
+            try:
+                code = self._transport.exec(self._spec.stop(answer.token), answer.out, answer.err, limit)
+            except (Lost, Unreachable) as trouble:
+                patience.wait(trouble, limit)
+            else:
+                break
+        said, _, left = _result(answer, code).partition(" ")
+        if said == "left":
+            raise Trouble(f"it could not be stopped: these processes are left: {left}")
+
+    def _on_out(self, data: bytes) -> None:
+        self._out_at += len(data)
+        if len(self.head) < HEAD:
+            self.head += data[: HEAD - len(self.head)]
+        self._sink(data)
+
+    def _on_err(self, data: bytes) -> None:
+        self._err_at += len(data)
+        self._sink(data)
+
+
+class Patience:
+    """How long a machine that does not answer is tried again: `seconds` since it was met last."""
+
+    def __init__(self, seconds: float) -> None:
+        self.met(seconds, progress=True)
+
+    def met(self, seconds: float, *, progress: bool) -> None:
+        """It answered; only an answer that brought something on makes the next pauses short again."""
+        self._until = time.monotonic() + seconds
+        if progress:
+            self._pauses = iter(_BACK_OFF)
+
+    def wait(self, trouble: Trouble, limit: Limit) -> None:
+        """Pauses before the next try, or raises `trouble` where there will be none. Raises Cancelled, Overdue."""
+        pause = next(self._pauses, _BACK_OFF[-1])
+        if time.monotonic() + pause > self._until:
+            raise trouble
+        limit.pause(pause)
+
+
+def ask(transport: Transport, command: str, limit: Limit) -> tuple[int, str]:
+    """Runs a short command that may be repeated: its exit code, and what it printed, or complained where it failed.
+
+    Raises as `Transport.exec`, and Trouble where the machine's shell does not run it.
+    """
+    out, err = bytearray(), bytearray()
+    answer = Answer(out.extend, err.extend)
+    code = int(_result(answer, transport.exec(asking(command, answer.token), answer.out, answer.err, limit)))
+    return code, (err or out if code else out).decode(errors="replace").strip()
+
+
+def _result(answer: Answer, code: int) -> str:
+    if answer.result is None:
+        raise Trouble(answer.noise or f"the shell there ended at once, with exit code {code}")
+    return answer.result
+
+
+def _ending(result: str) -> Ending:
+    how, *more = result.split()
+    stopped = more == ["stopped"]
+    match how:
+        case "nowhere" | "unstarted" | "gone" | "rebooted":
+            return Ending(how, stopped=stopped)
+        case _:
+            return Ending("exited", int(how), stopped)
+
+
+def _nowhere(_: bytes) -> None:
+    pass

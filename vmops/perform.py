@@ -1,0 +1,195 @@
+"""Touches the machines that an action names: finds the adapter for it, and turns whatever happens into an outcome."""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from plans.actions import (
+    Action,
+    Ask,
+    At,
+    AwaitHost,
+    FindVm,
+    Note,
+    Outcome,
+    Power,
+    ReadNics,
+    Record,
+    RemoveSnapshot,
+    Restart,
+    RevertTo,
+    Shell,
+    TakeSnapshot,
+    Together,
+    Upload,
+)
+from plans.environment import Environment, VCenter
+from plans.quantities import spell
+from vmops.boots import await_host, restart, restarting
+from vmops.hosts import RUNNER, Hosts
+from vmops.jobs import BRIEFLY, PATIENCE, Ending, Job
+from vmops.scripts import Spec
+from vmops.transport import Cancelled, Limit, Overdue, Refused, Sink, Trouble
+from vmops.upload import upload
+
+STOPPING = 60.0
+"""Seconds within which a job must be stopped, proved gone and its last output fetched."""
+
+LAST_LOOK = 5.0
+"""Seconds that a job found again has at least: it may have ended long ago."""
+
+Other = Upload | AwaitHost | Restart | FindVm | ReadNics | Power | TakeSnapshot | RevertTo | RemoveSnapshot
+
+_WHY = {
+    "nowhere": "the directory to start in is not there",
+    "unstarted": "the command was never started",
+    "gone": "outcome unknown: its process is gone, without an exit code",
+    "rebooted": "outcome unknown: the host was restarted while the command ran",
+}
+
+UPLOADING = 3600.0
+TASK = 3600.0
+"""Seconds for one upload; for one change of a VM: snapshots of large disks take their time."""
+
+
+class Performer:
+    """Performs actions on machines, for any number of threads.
+
+    `namespace` tells this ledger's files on the hosts from another's; `archives` finds an archive in the bot's store
+    by its digest.
+    """
+
+    def __init__(
+        self,
+        vcenters: Mapping[str, VCenter],
+        environments: Mapping[str, Environment],
+        *,
+        namespace: str,
+        archives: Callable[[str], Path],
+    ) -> None:
+        self._namespace = namespace
+        self._archives = archives
+        self._hosts = Hosts(vcenters, environments, namespace)
+
+    def perform(
+        self,
+        action: Action,
+        *,
+        job: str,
+        sink: Sink,
+        cancel: threading.Event,
+        deadline: float | None = None,
+        resume: bool = False,
+        stop: bool = False,
+    ) -> Outcome:
+        """Performs one action and says how it ended; whatever goes wrong out there is an outcome too.
+
+        `job` names a command on its host, beforehand and once for all: with `resume` it is found again under it, and
+        `sink`, which gets every byte of output in the order seen, gets all of it again; one that never began begins.
+        `deadline`: the seconds from now that replace the action's timeout. `cancel`, once set, ends the remote
+        process group: aborted. `stop` ends a running job: failed, or what it came to where it was over already.
+        """
+        if isinstance(action, Together | Ask | Record | Note):
+            raise TypeError(f"{type(action).__name__} is nothing that one machine could do")
+        try:
+            if isinstance(action, Shell):
+                limit = Limit.of(action.timeout if deadline is None else max(deadline, LAST_LOOK), cancel)
+                return self._shell(action, self._job(action, job, sink, resume or stop), limit, stop)
+            return Outcome("ok", value=self._do(action, job, sink, cancel))
+        except Trouble as trouble:
+            return Outcome("errored", reason=f"{action.at}: {trouble}")
+        except Overdue:
+            return Outcome("errored", reason=f"{action.at}: it took too long and was given up")
+        except Cancelled:
+            return Outcome("aborted", reason=f"{action.at}: it was given up on request")
+
+    def base(self, at: At) -> str:
+        """The directory that is this ledger's own on that host, as commands there write it. Raises Refused."""
+        return self._hosts.base(at)
+
+    def identity(self, at: At) -> str:
+        """The machine's identity, for locks: the VM's, or the address where there is none. Raises Trouble."""
+        if at.host == RUNNER:
+            return RUNNER
+        host = self._hosts.host(at)
+        if host.vm:
+            return self._hosts.machine(at).identity
+        assert host.ssh  # a host without a VM has no other way in
+        return f"ssh:{host.ssh.host}:{host.ssh.port}"
+
+    def close(self) -> None:
+        """Closes all connections and sessions; remote jobs are left running."""
+        self._hosts.close()
+
+    def _job(self, action: Shell, job: str, sink: Sink, known: bool) -> Job:
+        env = {**self._hosts.env(action.at), **action.env}
+        spec = Spec(self.base(action.at), self._namespace, job, action.command, action.cwd, env)
+        return Job(self._hosts.transport(action.at), spec, sink, first=PATIENCE if known else BRIEFLY)
+
+    def _shell(self, action: Shell, job: Job, limit: Limit, stop: bool) -> Outcome:
+        after = f"stopped after {spell(action.timeout)}"
+        if stop:
+            return _stopped(action.at, job, Outcome("failed", reason=after))
+        try:
+            return _judge(action.at, job, job.follow(limit), Outcome("failed", reason="it was stopped"))
+        except Cancelled:
+            return _stopped(
+                action.at, job, Outcome("aborted", reason="ended on request, with every process it had started")
+            )
+        except Overdue:
+            if action.ask_when_overdue:
+                reason = f"{action.at}: still running after {spell(action.timeout)}"
+                return Outcome("errored", reason=reason, overdue=True)
+            return _stopped(action.at, job, Outcome("failed", reason=after))
+
+    def _do(self, action: Other, job: str, sink: Sink, cancel: threading.Event) -> object:
+        """Everything but commands: the outcome's value."""
+        at = action.at
+        match action:
+            case Upload():
+                archive, limit = self._archives(action.digest), Limit.of(UPLOADING, cancel)
+                upload(self._hosts.transport(at), archive, action.digest, action.to, limit)
+            case AwaitHost():
+                return await_host(self._hosts.transport(at), Limit.of(action.timeout, cancel))
+            case Restart():
+                if at.host == RUNNER:
+                    raise Refused("the machine that Quarterdeck itself runs on is not restarted")
+                spec = restarting(self.base(at), self._namespace, job)
+                return restart(self._hosts.transport(at), spec, sink, Limit.of(action.timeout, cancel))
+            case FindVm():
+                return self._hosts.machine(at).identity
+            case ReadNics():
+                return self._hosts.machine(at).nics()
+            case Power():
+                self._hosts.machine(at).power(action.on, Limit.of(TASK, cancel))
+            case TakeSnapshot():
+                return self._hosts.machine(at).take_snapshot(action.name, action.description, Limit.of(TASK, cancel))
+            case RevertTo():
+                self._hosts.machine(at).revert(action.snapshot, Limit.of(TASK, cancel))
+            case RemoveSnapshot():
+                self._hosts.machine(at).remove_snapshot(action.snapshot, Limit.of(TASK, cancel))
+        return None
+
+
+def _stopped(at: At, job: Job, outcome: Outcome) -> Outcome:
+    """Ends the job and fetches the rest of its output; `outcome` unless it had ended by itself."""
+    limit = Limit.of(STOPPING)
+    try:
+        job.stop(limit)
+        return _judge(at, job, job.follow(limit), outcome)
+    except Overdue:
+        raise Trouble("it could not be stopped in time: it may still be running") from None
+
+
+def _judge(at: At, job: Job, ending: Ending, stopped: Outcome) -> Outcome:
+    """What an ending means; `stopped` where somebody ended it."""
+    output = job.head.decode(errors="replace")
+    if ending.stopped:
+        return msgspec.structs.replace(stopped, output=output)
+    if ending.how != "exited":
+        return Outcome("errored", output=output, reason=f"{at}: {_WHY[ending.how]}")
+    if ending.exit:
+        return Outcome("failed", exit=ending.exit, output=output, reason=f"exit code {ending.exit}")
+    return Outcome("ok", exit=0, output=output)
