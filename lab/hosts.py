@@ -62,7 +62,7 @@ class Host:
             for connection in list(self.connections):
                 connection.abort()
             await self._acceptor.wait_closed()
-            await asyncio.gather(*self._commands)
+            await asyncio.gather(*self._commands, return_exceptions=True)
             self._acceptor = None
 
     async def _run(self, session: Session) -> None:
