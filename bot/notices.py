@@ -1,0 +1,46 @@
+"""Decides how the channel is told of locks, freezes, approvals, schedules and what else changes the rules."""
+
+from bot.blocks import Message, line, moment, person, section
+from plans import events as e
+
+
+def notice(entry: e.Entry) -> Message:
+    """One sentence about a record. Raises KeyError for a record that the channel is not told of."""
+    said = _sentence(entry)
+    return Message(said, (section(said),))
+
+
+def _sentence(entry: e.Entry) -> str:
+    who = person(entry.by)
+    match entry.event:
+        case e.ConfigLoaded(changed=changed):
+            shown = ", ".join(f"`{line(key, 80)}`" for key in changed[:15])
+            more = f" and {len(changed) - 15} more" if len(changed) > 15 else ""
+            return f"The configuration was changed since the last start: {shown}{more}."
+        case e.ReleaseWithdrawn(release=release, reason=reason):
+            return f"{who} withdrew {line(release)}{_because(reason)}"
+        case e.ReleaseDefective(release=release, reason=reason):
+            return f"{who} marked {line(release)} as defective{_because(reason)}"
+        case e.PromotionScheduled(release=release, at=at):
+            gates = f"To see its gates: `/promote check {line(release)}`"
+            return f"{who} scheduled the promotion of {line(release)} for {moment(at)}. {gates}"
+        case e.PromotionUnscheduled(release=release, reason=reason):
+            return f"{who} took the scheduled promotion of {line(release)} back{_because(reason)}"
+        case e.EnvironmentLocked(environment=environment, reason=reason):
+            where = line(environment)
+            return f"{who} locked {where}{_because(reason)} Nothing begins there until `/stage unlock {where}`."
+        case e.EnvironmentUnlocked(environment=environment):
+            return f"{who} unlocked {line(environment)}."
+        case e.FreezeSet(until=until, reason=reason):
+            end = f"until {moment(until)}" if until else "until it is lifted with `/promote unfreeze`"
+            return f"{who} froze promotions {end}{_because(reason)}"
+        case e.FreezeLifted():
+            return f"{who} lifted the freeze: promotions may begin again."
+        case e.ApprovalGiven(release=release):
+            return f"{who} approved the promotion of {line(release)}."
+        case _:
+            raise KeyError(type(entry.event).__name__)
+
+
+def _because(reason: str) -> str:
+    return f": {line(reason, 600)}." if reason.strip() else "."

@@ -1,0 +1,80 @@
+"""Decides what must happen next with a run, and says it in one sentence with what to type."""
+
+from datetime import datetime
+
+from bot.blocks import line, moment
+from plans.records import Release, Run
+
+LABELS = {"done_with_help": "done with help"}
+
+
+def label(choice: str) -> str:
+    """A choice as a person reads it."""
+    return LABELS.get(choice, choice)
+
+
+def next_sentence(run: Run, *, release: Release | None, waits_for: Run | None, until: datetime | None) -> str:
+    """One escaped sentence for who must act. `until` is when the look at a failed staging ends."""
+    return _ended(run, release, until) if run.verdict else _going(run, waits_for)
+
+
+def command(run: Run) -> str:
+    """What was typed to start a run like this one, so that it can be started again."""
+    return {
+        "rehearsal": f"/stage run {run.release}",
+        "check": f"/stage check {run.environment}",
+        "reset": f"/stage reset {run.environment}",
+        "promotion": f"/promote {run.release}",
+        "rollback": f"/promote rollback {run.release}",
+        "restore_test": f"/stage check {run.environment}",
+    }[run.kind]
+
+
+def _going(run: Run, waits_for: Run | None) -> str:
+    if run.aborting:
+        return (
+            f"nothing to do; it ends by itself. At once, with what runs on the hosts: `/stage abort {run.number} now`."
+        )
+    if run.question:
+        words = ", ".join(label(choice) for choice in run.question.choices)
+        typed = f"/stage answer {run.number} {run.question.choices[0]}"
+        return f"one of the {line(run.question.role)} answers in the thread ({words}), or types `{typed}`."
+    if waits_for:
+        return f"nothing to do; it begins by itself when run {waits_for.number} ({waits_for.kind}) has ended."
+    if run.phase == "watch":
+        return f"nothing to do; the checks run again at each mark. The way back: `/promote rollback {run.release}`."
+    return f"nothing to do; its thread tells each step. To stop it: `/stage abort {run.number}`."
+
+
+def _ended(run: Run, release: Release | None, until: datetime | None) -> str:
+    if run.verdict == "passed":
+        return _passed(run, release)
+    again = f"`{command(run)}`"
+    if run.kind == "promotion":
+        return f"an admin looks at {run.environment} and takes it back with `/promote rollback {run.release}`."
+    if run.kind == "rollback":
+        return (
+            f"an admin mends {run.environment}: try again with {again}, or bring it back by the snapshot or the backup "
+            "that the promotion's thread names."
+        )
+    if run.verdict == "errored":
+        return f"an admin mends what is named here and runs it again: {again}."
+    if run.verdict == "failed":
+        left = f"{run.environment} is left for a look" + (f" until {moment(until)}" if until else "")
+        return f"the package is mended and handed off anew. {left}; `/stage reset {run.environment}` ends that earlier."
+    return f"nothing to do; to start over: {again}."
+
+
+def _passed(run: Run, release: Release | None) -> str:
+    if run.kind == "rehearsal" and run.unclean:
+        return f"an admin rehearses it again, without a helping hand: `/stage run {run.release}`."
+    if run.kind == "rehearsal":
+        return f"an admin promotes it: `/promote {run.release}`. What the gates say: `/promote check {run.release}`."
+    if run.kind == "promotion":
+        what = line(f"{release.app} {release.version}") if release else run.release
+        return f"nothing; {what} is on {run.environment}. The way back: `/promote rollback {run.release}`."
+    if run.kind == "rollback":
+        return f"{run.release} is mended and handed off anew; {run.environment} is as it was before it."
+    if run.kind == "reset":
+        return f"{run.environment} is as it was before the last deployment; the next rehearsal may begin."
+    return f"{run.environment} is fit for a rehearsal: `/stage run`."

@@ -1,0 +1,246 @@
+"""Decides how the replies in a run's thread look: a phase, a step, a question, a mark of the watch, the end."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from bot.blocks import (
+    EDITABLE,
+    Block,
+    Message,
+    actions,
+    button,
+    clean,
+    confirmation,
+    context,
+    cut,
+    escape,
+    fenced,
+    fitting,
+    flat,
+    line,
+    listed,
+    mentions,
+    moment,
+    person,
+    preformatted,
+    quoted,
+    section,
+)
+from bot.cards import PHASES, span, title, verdict
+from bot.outlook import label, next_sentence
+from plans.quantities import spell
+from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
+
+_MARKS = {"ok": "✓", "skipped": "–"}
+_LINES = {"ok": (3, 400), "skipped": (3, 400)}
+_LINES_OF_TROUBLE = (20, 1500)
+_HOSTS_SHOWN = 12
+_TAILS_SHOWN = 3
+
+
+def tail(output: str, outcome: str) -> str:
+    """The end of a step's output that is worth a look: more of it where the step went wrong."""
+    most_lines, most = _LINES.get(outcome, _LINES_OF_TROUBLE)
+    lines = clean(output).rstrip().splitlines()[-most_lines:]
+    text = "\n".join(lines)
+    return text if len(text) <= most else "…" + text[1 - most :]
+
+
+def phase_reply(run: Run, phase: str, last: int) -> Message:
+    """A block of the machinery's own steps has ended; `last` is the number of its last step."""
+    steps = _block(run, phase, last)
+    bad = [step for step in steps if step.outcome not in ("ok", "skipped")]
+    outcome = bad[0].outcome or "interrupted" if bad else "ok"
+    name, took = PHASES.get(phase, phase), spell(span(steps))
+    proof = f", isolation {run.isolation}" if run.isolation and phase in ("power_on", "confirm") else ""
+    rows = [_step_row(step) for step in steps[-20:]]
+    head = f"{_mark(outcome)} *{name}*: {outcome}{proof} · {len(steps)} steps, {took}"
+    text = f"{name}: {outcome}{proof}, {len(steps)} steps, {took}." + "".join(f" {_trouble(step)}" for step in bad)
+    return Message(text, (section(head), context("\n".join(rows))))
+
+
+def _block(run: Run, phase: str, last: int) -> list[StepRecord]:
+    found: list[StepRecord] = []
+    for number in sorted((n for n in run.steps if n <= last), reverse=True):
+        step = run.steps[number]
+        if step.phase != phase or step.written:
+            break
+        found.append(step)
+    return found[::-1]
+
+
+def _step_row(step: StepRecord) -> str:
+    where = listed(step.hosts)
+    words = f"{step.outcome or 'interrupted'}, {spell(span([step]))}"
+    return f"{_mark(step.outcome)} {line(step.name, 80)}" + (f" on {escape(where)}" if where else "") + f": {words}"
+
+
+def step_reply(run: Run, number: int, tails: Mapping[str, str]) -> Message:
+    """A written step or check has ended on all its hosts. `tails`: the end of its output, by host."""
+    step = run.steps[number]
+    outcome, took = step.outcome, spell(span([step]))
+    again = f", attempt {step.attempt}" if step.attempt > 1 else ""
+    where = listed(step.hosts)
+    head = f"{_mark(outcome)} *{line(step.name, 120)}*: {outcome} · {took}{again}"
+    head += f" · {escape(where)}" if where else ""
+    bad = {name: host for name, host in step.hosts.items() if host.outcome not in ("ok", "skipped")}
+    detail = [_host_row(name, host) for name, host in list(bad.items())[:_HOSTS_SHOWN]]
+    if len(bad) > _HOSTS_SHOWN:
+        detail.append(f"and on {len(bad) - _HOSTS_SHOWN} hosts more")
+    shown = [name for name in (bad or step.hosts) if tails.get(name)][: _TAILS_SHOWN if bad else 1]
+    text = f"Run {run.number}, “{line(step.name, 120)}”: {outcome}, {took}{again}" + (
+        f", on {escape(where)}." if where else "."
+    )
+    blocks: list[Block] = [section("\n".join([head, *detail]))]
+    for name in shown:
+        if len(step.hosts) > 1:
+            blocks.append(context(f"Output on {line(name)}"))
+        blocks.append(preformatted(tails[name]))
+    return Message("\n".join([text, *detail, *(fenced(tails[name]) for name in shown)]), fitting(blocks))
+
+
+def _host_row(name: str, host: HostStep) -> str:
+    code = f" (exit {host.exit})" if host.exit else ""
+    why = f": {line(host.reason, 300)}" if host.reason else ""
+    return f"{host.outcome}{f' on {line(name)}' if name else ''}{code}{why}"
+
+
+def _trouble(step: StepRecord) -> str:
+    name = line(step.name, 80)
+    return f"“{name}” " + "; ".join(
+        _host_row(host, one) for host, one in list(step.hosts.items())[:_HOSTS_SHOWN] if one.outcome not in ("ok", "")
+    )
+
+
+def _mark(outcome: str) -> str:
+    return _MARKS.get(outcome, "✕")
+
+
+def question_reply(run: Run, number: int, *, asked: Iterable[str]) -> Message:
+    """What a run asks, of whom (`asked`: users and groups to call), with a button a choice; once answered, by whom."""
+    question = next(one for one in run.questions if one.number == number)
+    step = run.steps.get(question.step)
+    about = f"“{line(step.name, 120)}”" if step else "this run"
+    about += f" on {line(question.host)}" if question.host else ""
+    answer = next((one for one in run.answered if one.question == number), None)
+    if answer is not None:
+        return _answered(run, question, about, answer)
+    if run.question is None or run.question.number != number:
+        said = f"Run {run.number} does not ask about {about} any more."
+        return Message(said, (section(f"{said}\n{quoted(question.why)}"),))
+    typed = f"`/stage answer {run.number} {question.choices[0]}`"
+    words = ", ".join(label(choice) for choice in question.choices)
+    called = mentions(asked) or f"the {line(question.role)}"
+    said = f"{called}: run {run.number} waits for your answer about {about}"
+    buttons = [_choice(run, question, choice) for choice in question.choices]
+    blocks = (
+        section(f"{said}\n{quoted(question.why)}"),
+        *actions(*buttons),
+        context(f"Or type {typed}, with a note after it where you have one"),
+    )
+    text = f"{said}\n{quoted(question.why)}\nAnswer {words}: press a button or type {typed}."
+    return Message(cut(text, EDITABLE), blocks)
+
+
+def _answered(run: Run, question: Question, about: str, answer: Answered) -> Message:
+    said = f"{person(answer.by)} answered *{label(answer.choice)}* about {about} {moment(answer.at)}"
+    note = f"\n{quoted(answer.note, 600)}" if answer.note.strip() else ""
+    return Message(f"Run {run.number}: {said}{note}", (section(f"{said}{note}"), context(line(question.why, 600))))
+
+
+def _choice(run: Run, question: Question, choice: str) -> Block:
+    expected = choice == question.choices[0]
+    cost = _cost(run, question, choice)
+    harsh = choice in ("abort", "skip", "stop")
+    ask = None
+    if cost:
+        words = label(choice)
+        ask = confirmation(f"{words.capitalize()}?", cost, words.capitalize(), "Go back", danger=harsh)
+    style = "danger" if harsh else "primary" if expected else ""
+    return button(
+        label(choice).capitalize(), f"answer:{choice}", f"{run.number}/{question.number}", style=style, confirm=ask
+    )
+
+
+def _cost(run: Run, question: Question, choice: str) -> str:
+    """What a choice costs, in plain text; empty where it costs nothing."""
+    step = run.steps.get(question.step)
+    unclean = f"{run.release} could then not be promoted: rehearsal_not_clean." if run.kind == "rehearsal" else ""
+    if choice == "skip":
+        return unclean or f"The step is left out on {run.environment}, and the run goes on without it."
+    if choice == "retry" and step is not None and step.outcome == "failed":
+        return unclean
+    if choice == "done_with_help":
+        return unclean
+    if choice == "abort":
+        left = f" {run.environment} stays as it is now." if run.kind in ("promotion", "rollback") else ""
+        ends = f"as {step.outcome}" if step is not None and step.outcome else "here"
+        return f"Run {run.number} ends {ends}.{left}"
+    if choice == "stop":
+        return f"The command is stopped on {run.environment} wherever it is now."
+    return ""
+
+
+def mark_reply(run: Run, mark: str) -> Message:
+    """What the watch saw at one of its marks."""
+    ok = run.marks[mark]
+    watched = [run.steps[number] for number in sorted(run.steps) if run.steps[number].phase == "watch"]
+    last = max(
+        (i for i, step in enumerate(watched) if not step.written and flat(step.name) == f"Mark {mark}"), default=0
+    )
+    checks: list[StepRecord] = []
+    for step in reversed(watched[:last]):
+        if not step.written:
+            break
+        checks.insert(0, step)
+    word = "ok" if ok else "failed"
+    said = f"Watch of {line(run.environment)}, {line(mark)} after the promotion: {word}"
+    bad = [_trouble(step) for step in checks if step.outcome not in ("ok", "skipped")]
+    rows = [context("\n".join(_step_row(step) for step in checks[-20:]))] if checks else []
+    return Message(". ".join([said, *bad]), (section(f"{_mark(word)} {said}"), *rows))
+
+
+def end_reply(
+    run: Run,
+    *,
+    release: Release | None,
+    seq: int,
+    digest: str,
+    asked: Iterable[str],
+    until: datetime | None = None,
+    settled: bool = False,
+) -> Message:
+    """How a run ended. `seq` and `digest` are the ledger's head at that; `settled`: its buttons do not apply any more.
+
+    `asked` are the users and groups who must act now; they are called.
+    """
+    said = verdict(run)
+    long = spell((datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.at)).total_seconds())
+    following = next_sentence(run, release=release, waits_for=None, until=until)
+    called = mentions(asked)
+    what = line(title(run, release))
+    head = f"{_mark('ok' if run.verdict == 'passed' else '')} *{said}* · {long}"
+    ledger = f"Ledger {seq} · `{digest[:12]}`"
+    blocks = (
+        section(f"{head}\n{what}"),
+        section(f"*Next:* {f'{called} ' if called else ''}{following}"),
+        *actions(*(() if settled else _following_buttons(run, release))),
+        context(ledger, f"head `{digest}`"),
+    )
+    text = f"{what}, run {run.number}. {said}. It took {long}. Next: {called} {following}\nLedger {seq}, head {digest}"
+    return Message(text, blocks, broadcast=run.verdict in ("failed", "errored"))
+
+
+def _following_buttons(run: Run, release: Release | None) -> tuple[Block, ...]:
+    if release is None or release.withdrawn is not None:
+        return ()
+    what = f"{release.app} {release.version}"
+    if run.kind == "rehearsal" and run.verdict == "passed" and run.clean and release.defective is None:
+        cost = f"{what} goes to prod: backed up and snapshotted first, then deployed, tested and watched."
+        ask = confirmation(f"Promote {release.id}?", cost, "Promote it")
+        return (button("Promote", "promote", release.id, style="primary", confirm=ask),)
+    if run.kind == "promotion" and run.verdict != "passed":
+        cost = f"The package's own rollback of {what} runs on {run.environment}."
+        ask = confirmation(f"Roll {release.id} back?", cost, "Roll it back", danger=True)
+        return (button("Roll back", "rollback", release.id, style="danger", confirm=ask),)
+    return ()
