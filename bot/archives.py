@@ -1,10 +1,13 @@
-"""Reads what a folder, a zip or a tar.gz holds, member by member, in bounded memory and without unpacking anything."""
+"""Touches folders and files that may be anything: what a member of a package is, and files written whole or not."""
 
+import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, NoReturn
+from typing import BinaryIO, Literal, NamedTuple, NoReturn, Protocol
 
 from plans.errors import Refusal
 
@@ -24,13 +27,6 @@ class Entry(NamedTuple):
     chunks: Iterator[bytes]
 
 
-def entries(file: BinaryIO, suffix: str) -> Iterator[Entry]:
-    """The members of an archive with that suffix, in order. Raises Refusal `unreadable`."""
-    from bot import tarball, zipped
-
-    return zipped.entries(file) if suffix == ".zip" else tarball.entries(file)
-
-
 def suffix(file: BinaryIO) -> str:
     """`.zip` or `.tar.gz`, from the first bytes whatever the name is; the file is rewound. Raises Refusal."""
     start = file.read(4)
@@ -40,6 +36,12 @@ def suffix(file: BinaryIO) -> str:
     if start.startswith(b"PK"):
         return ".zip"
     unreadable("this is neither a zip nor a tar.gz")
+
+
+class Readable(Protocol):
+    """What can be read in pieces: a file, or an answer from the network."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 def folder(top: Path) -> Iterator[Entry]:
@@ -55,6 +57,69 @@ def folder(top: Path) -> Iterator[Entry]:
         if stat.S_ISDIR(status.st_mode):
             names = sorted(os.listdir(top / path), reverse=True)
             waiting += [f"{path}/{name}" if path else name for name in names]
+
+
+@contextmanager
+def regular(path: Path) -> Iterator[BinaryIO]:
+    """The regular file at `path`, open for reading; anything else (a pipe, say) is refused before it can block."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            unreadable("it is neither a file nor a folder")
+        yield file
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new file in that folder, for its owner alone, and its path; gone afterwards unless it was settled."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".quarterdeck-")
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def settle(file: BinaryIO, new: Path, path: Path, *, mode: int) -> None:
+    """Gives the file at `new` its name, whole and on disk, in place of what had that name."""
+    file.flush()
+    os.fchmod(file.fileno(), mode)
+    os.fsync(file.fileno())
+    os.replace(new, path)
+    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def copy(source: Readable, target: BinaryIO, *, most: int) -> None:
+    """Raises Refusal `too_large` where the source has more than `most` bytes."""
+    length = 0
+    while chunk := source.read(CHUNK):
+        length += len(chunk)
+        if length > most:
+            raise Refusal(
+                "too_large", f"The package has more than {most:,} bytes.", "Ask an admin: packages.max_bytes."
+            )
+        target.write(chunk)
+
+
+def digest(file: BinaryIO) -> str:
+    """The hex SHA-256 of the file's bytes, from the first on; the file is rewound."""
+    hashed = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(CHUNK):
+        hashed.update(chunk)
+    file.seek(0)
+    return hashed.hexdigest()
+
+
+def digest_of(path: Path) -> str | None:
+    """The digest of the archive at `path`; a folder has none."""
+    if path.is_dir():
+        return None
+    with regular(path) as file:
+        return digest(file)
 
 
 def unreadable(why: str) -> NoReturn:

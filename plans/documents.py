@@ -83,8 +83,8 @@ class Document:
     def line(self, path: str) -> int:
         """The line where the value of this dotted path stands; of the nearest that there is, when it is left out."""
         lines = {at: node.line for at, node in self._nodes(self.root, "")}
-        while path and path not in lines:
-            path = re.sub(r"(\.[^.\[\]]*|\[\d+\]|^[^.\[\]]*)$", "", path)
+        while path not in lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return lines[path]
 
     def refuse(self, line: int, path: str, message: str, hint: str = "") -> NoReturn:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(ms|s|m|h|d)$", description="30s, 10m, 2h, 7d")]
-Size = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(B|KB|MB|GB)$", description="500MB")]
+Duration = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,9}(ms|s|m|h|d)\Z", description="30s, 10m, 2h, 7d")]
+Size = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,9}(B|KB|MB|GB)\Z", description="500MB")]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}

@@ -1,0 +1,160 @@
+"""Touches the command line: composes what each command needs, and gives every ending its words and its exit code."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import typer
+from typer.exceptions import Abort, TyperException
+
+from plans.errors import Refusal
+
+if TYPE_CHECKING:
+    from plans.package import Finding
+
+EXITS = {
+    "unreadable": 2,
+    "unreadable_config": 2,
+    "invalid_document": 2,
+    "not_utf8": 2,
+    "wrong_suffix": 2,
+    "inside_itself": 2,
+    "data_dir_held": 3,
+}
+"""The exit code of a command that ends with a refusal of this code; 1 for all others."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration, quarterdeck.yaml.")]
+MaybeConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="The configuration, quarterdeck.yaml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+def main() -> None:
+    """The command `quarterdeck`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Carries a command line out: its exit code. Whatever goes wrong is told in a line or two on stderr."""
+    try:
+        return int(app(args=arguments, prog_name="quarterdeck", standalone_mode=False) or 0)
+    except Refusal as refusal:
+        say(f"quarterdeck: {refusal.code}: {refusal.message}", *([refusal.hint] if refusal.hint else []))
+        return EXITS.get(refusal.code, 1)
+    except TyperException as wrong:
+        say(f"quarterdeck: {' '.join(wrong.format_message().split())} See: quarterdeck --help")
+        return 2
+    except (Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as unforeseen:
+        if "QUARTERDECK_DEBUG" in os.environ:
+            raise
+        say(
+            f"quarterdeck: internal_error: {type(unforeseen).__name__}: {unforeseen}",
+            "This is a mistake in Quarterdeck. With QUARTERDECK_DEBUG=1 it shows where; please report that.",
+        )
+        return 1
+
+
+def say(*lines: str) -> None:
+    """Talk: for people, on stderr."""
+    print(*lines, sep="\n", file=sys.stderr)
+
+
+@app.callback()
+def quarterdeck() -> None:
+    """Rehearses deployments on an isolated staging VM and promotes only what passed, from Slack."""
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A package: a folder, a zip or a tar.gz.")],
+    config: MaybeConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lint a package exactly as the hand-off will."""
+    from bot.archives import digest_of
+    from bot.config import load_config
+    from bot.packages import inspect
+
+    settings = load_config(config) if config else None
+    package, findings = inspect(path, settings)
+    if settings is None:
+        say("Without --config: roles of hosts and forbidden content are not checked.")
+    acceptable = all(finding.level != "error" for finding in findings)
+    if as_json:
+        result = {
+            "digest": digest_of(path),
+            "app": package.manifest.app if package else None,
+            "version": package.manifest.version if package else None,
+            "acceptable": acceptable,
+            "findings": [msgspec.to_builtins(finding) for finding in findings],
+        }
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        _tell(findings)
+        say(f"{path}: {'acceptable' if acceptable else 'refused'}")
+    raise typer.Exit(0 if acceptable else 1)
+
+
+@app.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(help="The folder of a package.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .zip or .tar.gz to write.")],
+) -> None:
+    """Pack a folder reproducibly, and print the archive's digest."""
+    from bot.packages import PackageRefused
+    from bot.packages import pack as pack_folder
+
+    try:
+        print(f"sha256:{pack_folder(folder, out)}")
+    except PackageRefused as refused:
+        _tell(refused.findings)
+        raise
+
+
+@app.command()
+def schema(
+    document: Annotated[Literal["package", "tests", "config"], typer.Argument(help="Of which document.")],
+) -> None:
+    """Print the JSON Schema of a document that people write, for their editors."""
+    from bot.config import Configuration
+    from plans.package import Manifest
+    from plans.schema import schema as schema_of
+    from plans.testplan import TestPlan
+
+    kinds: dict[str, type] = {"package": Manifest, "tests": TestPlan, "config": Configuration}
+    print(json.dumps(schema_of(kinds[document]), indent=2))
+
+
+@app.command()
+def manifest(config: MaybeConfigFile = None) -> None:
+    """Print the Slack app manifest (YAML), ready to paste; with --config under its commands' names."""
+    import yaml
+
+    from bot.config import Commands, load_config
+    from bot.manifest import manifest as manifest_of
+
+    commands = load_config(config).config.commands if config else Commands()
+    print(yaml.safe_dump(manifest_of(commands), sort_keys=False, width=120), end="")
+
+
+def _tell(findings: Iterable["Finding"]) -> None:
+    for finding in findings:
+        say(f"{finding.level}: {finding.code}: {finding.place}: {finding.message}")
+        if finding.hint:
+            say(f"  {finding.hint}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Decides whether the parts of a configuration fit: names lead somewhere, and no staging is a prod."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from plans.checks import Check, ManualCheck
+from plans.environment import App, Environment, Host, VCenter
+from plans.testplan import TestPlan
+
+ROLES = ("admins", "testers", "developers")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What does not fit: the dotted path of the key in the configuration, or in the test plan of the app `plan`."""
+
+    path: str
+    message: str
+    hint: str = ""
+    plan: str = ""
+
+
+def problems(
+    environments: Mapping[str, Environment],
+    apps: Mapping[str, App],
+    vcenters: Mapping[str, VCenter],
+    tests: Mapping[str, TestPlan],
+) -> Iterator[Problem]:
+    """Everything that does not fit, that which explains the rest first. `tests`: each app's test plan."""
+    for name, environment in environments.items():
+        yield from _environment(f"environments.{name}", name, environment, vcenters)
+    for name, app in apps.items():
+        yield from _app(f"apps.{name}", name, app, environments)
+        if {app.staging, app.prod, app.qa or app.prod} <= environments.keys():
+            sides = {side: environments[side] for side in (app.staging, app.prod, app.qa) if side}
+            yield from _questions(f"apps.{name}", app, sides)
+            yield from _plan(name, tests[name], environments[app.staging], environments[app.prod])
+    yield from _mixed(environments, apps, vcenters)
+
+
+def _environment(path: str, name: str, environment: Environment, vcenters: Mapping[str, VCenter]) -> Iterator[Problem]:
+    yield from _named(path, name, "an environment")
+    for role, listed in environment.hosts.items():
+        at = f"{path}.hosts.{role}"
+        yield from _named(at, role, "a role")
+        if role == "runner":
+            yield Problem(at, "runner is the machine that the bot runs on.", "Give the role another name.")
+        if listed == ():
+            yield Problem(at, "no host is listed.", "List one, or take the role out.")
+    for at, host in _hosts(path, environment):
+        if host.vcenter and host.vcenter not in vcenters:
+            yield Problem(f"{at}.vcenter", f"there is no vCenter {host.vcenter}.", _there(vcenters))
+    for key, steps in (("restore", environment.restore), ("backup", environment.backup)):
+        for i, step in enumerate(steps):
+            yield from _role(f"{path}.{key}[{i}].on", step.on, name, environment)
+
+
+def _app(path: str, name: str, app: App, environments: Mapping[str, Environment]) -> Iterator[Problem]:
+    yield from _named(path, name, "an app")
+    for key, environment in (("staging", app.staging), ("prod", app.prod), ("qa", app.qa)):
+        if environment not in environments and (environment or key != "qa"):
+            yield Problem(f"{path}.{key}", f"there is no environment {environment}.", _there(environments))
+    if app.staging not in environments:
+        return
+    staging, at = environments[app.staging], f"environments.{app.staging}"
+    if staging.isolation is None or not staging.isolation.networks:
+        hint = "Name the isolated networks: isolation: {networks: […]}"
+        yield Problem(at, f"it is the staging of {name} and has no isolation.networks.", hint)
+    for where, host in _hosts(at, staging):
+        if not host.vm:
+            yield Problem(where, f"it is a host of the staging of {name} and has no vm.", "Name its vcenter and vm.")
+
+
+def _questions(path: str, app: App, sides: Mapping[str, Environment]) -> Iterator[Problem]:
+    """Health and facts, which are asked on each side."""
+    for i, check in enumerate(app.health):
+        yield from _check(f"{path}.health[{i}]", check, {side: sides[side] for side in (app.staging, app.prod)})
+    names = [fact.name for fact in app.facts]
+    for i, fact in enumerate(app.facts):
+        if names.index(fact.name) != i:
+            yield Problem(f"{path}.facts[{i}].name", f"two facts are called {fact.name}.", "Rename one.")
+        for pattern in fact.ignore:
+            if not _compiles(pattern):
+                yield Problem(f"{path}.facts[{i}].ignore", f"{pattern} is not a regular expression.")
+        for side, environment in sides.items():
+            yield from _role(f"{path}.facts[{i}].on", fact.on, side, environment)
+
+
+def _plan(name: str, plan: TestPlan, staging: Environment, prod: Environment) -> Iterator[Problem]:
+    if plan.app != name:
+        yield Problem("app", f"this is the test plan of {plan.app}, named as that of {name}.", plan=name)
+    for group, checks in (("critical", plan.critical), ("deep", plan.deep)):
+        for i, check in enumerate(checks):
+            sides = {"staging": staging} | ({"prod": prod} if check.prod else {})
+            for problem in _check(f"{group}[{i}]", check, sides):
+                yield msgspec.structs.replace(problem, plan=name)
+
+
+def _check(path: str, check: Check, sides: Mapping[str, Environment]) -> Iterator[Problem]:
+    if isinstance(check, ManualCheck) and check.by not in ROLES:
+        yield Problem(f"{path}.by", f"there is no role {check.by}.", f"There are: {', '.join(ROLES)}.")
+    for side, environment in sides.items():
+        if check.on:
+            yield from _role(f"{path}.on", check.on, side, environment)
+
+
+def _role(path: str, role: str, name: str, environment: Environment) -> Iterator[Problem]:
+    if role != "runner" and role not in environment.hosts:
+        yield Problem(path, f"{name} has no role {role}.", f"{_there(environment.hosts)} Or runner, the bot's machine.")
+
+
+def _mixed(
+    environments: Mapping[str, Environment], apps: Mapping[str, App], vcenters: Mapping[str, VCenter]
+) -> Iterator[Problem]:
+    """A machine that is staging here must not be prod there: it would be reverted."""
+    prod = {app.prod: name for name, app in apps.items() if app.prod in environments}
+    taken = {
+        machine: environment
+        for environment in prod
+        for _, host in _hosts("", environments[environment])
+        for machine in _machines(host, vcenters)
+    }
+    for name, app in apps.items():
+        if app.staging in prod:
+            message = f"{app.staging} is the prod of {prod[app.staging]}."
+            yield Problem(f"apps.{name}.staging", message, "Name an environment that may be reverted.")
+        elif app.staging in environments:
+            for at, host in _hosts(f"environments.{app.staging}", environments[app.staging]):
+                for machine in _machines(host, vcenters) & taken.keys():
+                    message = f"{machine} is a machine of {taken[machine]} too, which is prod."
+                    yield Problem(at, message, "Name the VM of staging: it will be reverted.")
+
+
+def _machines(host: Host, vcenters: Mapping[str, VCenter]) -> set[str]:
+    """The machine by each of the names that it goes by."""
+    names = set()
+    if host.vm and host.vcenter in vcenters:
+        names.add(f"{host.vm} of {vcenters[host.vcenter].host}:{vcenters[host.vcenter].port}")
+    if host.ssh:
+        through = f" through {host.ssh.gateway.host}" if host.ssh.gateway else ""
+        names.add(f"{host.ssh.host}:{host.ssh.port}{through}")
+    return names
+
+
+def _hosts(path: str, environment: Environment) -> Iterator[tuple[str, Host]]:
+    """Each host with the path of its key."""
+    for role, listed in environment.hosts.items():
+        if isinstance(listed, Host):
+            yield f"{path}.hosts.{role}", listed
+        else:
+            yield from ((f"{path}.hosts.{role}[{i}]", host) for i, host in enumerate(listed))
+
+
+def _named(path: str, name: str, what: str) -> Iterator[Problem]:
+    if not _NAME.fullmatch(name):
+        yield Problem(path, f"{what} is named with letters, digits and . _ + - alone.", "Rename it.")
+
+
+def _there(names: Mapping[str, object]) -> str:
+    return f"There are: {', '.join(names)}." if names else "There is none."
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
