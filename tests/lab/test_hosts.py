@@ -140,9 +140,11 @@ def test_a_closed_channel_ends_the_command_but_not_what_detached_itself(tmp_path
     async def story() -> None:
         async with two_vms(tmp_path) as (host, _), login(host) as ssh:
             process = await ssh.create_process(
-                "setsid sleep 301 </dev/null >/dev/null 2>&1 & echo $!; sleep 302 & echo $!; exec sleep 303"
+                "setsid sh -c 'echo detached $$; exec sleep 301 >/dev/null 2>&1' </dev/null & "
+                "sleep 302 & echo child $!; exec sleep 303"
             )
-            detached, child = int(await process.stdout.readline()), int(await process.stdout.readline())
+            told = dict([(await process.stdout.readline()).split() for _ in range(2)])
+            detached, child = int(told["detached"]), int(told["child"])
             process.close()
             await until(lambda: noted(host.machine) != [])
             assert noted(host.machine)[0]["exit"] is None
