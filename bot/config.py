@@ -16,7 +16,7 @@ from plans.consistency import problems
 from plans.documents import Document, fill
 from plans.environment import App, Config, Environment, Policy, VCenter
 from plans.errors import Refusal
-from plans.quantities import Size
+from plans.quantities import Size, size
 from plans.testplan import TestPlan
 
 Person = Annotated[str, msgspec.Meta(pattern=r"\A[UW][A-Z0-9]+\Z", description="U02ADMIN (a user's id)")]
@@ -108,8 +108,9 @@ class Configuration(Config, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the admins decided. `tests`: the test plan of each app, by the app's name.
 
-    `digest` is the SHA-256 (hex) of the files' bytes, and `keys` the digest of each key's text, both before any `${…}`
-    is filled in. `secrets` are the texts that must never be shown; `warnings` what should be said aloud at the start.
+    `digest` is the SHA-256 (hex) of the files' bytes, and `keys` the beginning of each key's own, both before any
+    `${…}` is filled in: four digits tell that a password is another, and too little to guess it by. `secrets` are the
+    texts that must never be shown; `warnings` what should be said aloud at the start.
     """
 
     path: Path
@@ -135,6 +136,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def data_dir(self) -> Path:
         return self.path.parent / self.config.data_dir
+
+    @property
+    def max_bytes(self) -> int:
+        return size(self.config.packages.max_bytes)
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -178,7 +183,7 @@ def load_config(path: Path | str, *, environ: Mapping[str, str] = os.environ) ->
         config=config,
         tests=tests,
         digest=hashlib.sha256(b"".join([data, *(text for _, text in plans.values())])).hexdigest(),
-        keys={at: hashlib.sha256(text.encode()).hexdigest() for at, text in keys.items()},
+        keys={at: hashlib.sha256(text.encode()).hexdigest()[:4] for at, text in keys.items()},
         secrets=tuple(dict.fromkeys([*variables.values, *_passwords(config)])),
         warnings=tuple(_warnings(config)),
     )

@@ -5,6 +5,8 @@ from typing import Literal
 import msgspec
 
 from plans.checks import Check
+from plans.facts import Fact
+from plans.isolation import Isolation
 from plans.quantities import Duration
 from plans.steps import Run
 
@@ -78,13 +80,6 @@ class Host(Config, frozen=True, kw_only=True):
         return self.protect or ("snapshot" if self.vm else "attested")
 
 
-class Isolation(Config, frozen=True, kw_only=True):
-    networks: tuple[str, ...]
-    allowed_bridges: tuple[str, ...] = ()
-    must_not_reach: tuple[str, ...] = ()
-    must_reach: tuple[str, ...] = ()
-
-
 class Environment(Config, frozen=True, kw_only=True):
     """`hosts`: role to a host or a list of hosts, in the order in which `serial` goes through them."""
 
@@ -106,16 +101,6 @@ class Environment(Config, frozen=True, kw_only=True):
         hosts = self.hosts[role]
         listed = (hosts,) if isinstance(hosts, Host) else hosts
         return [(role if i == 0 else f"{role}/{i + 1}", host) for i, host in enumerate(listed)]
-
-
-class Fact(Config, frozen=True, kw_only=True):
-    """A command whose output must be the same on two sides, but for lines that match one of `ignore`."""
-
-    name: str
-    on: str
-    run: str
-    ignore: tuple[str, ...] = ()
-    change: Literal["block", "warn"] = "block"
 
 
 class App(Config, frozen=True, kw_only=True):

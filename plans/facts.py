@@ -3,13 +3,22 @@
 import difflib
 import hashlib
 import re
+from typing import Literal
 
 import msgspec
 
-from plans.environment import Fact
-
 SHOWN = 12
 """Lines of a difference that are shown where there is little room; the log has them all."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command whose output must be the same on two sides, but for lines that match one of `ignore`."""
+
+    name: str
+    on: str
+    run: str
+    ignore: tuple[str, ...] = ()
+    change: Literal["block", "warn"] = "block"
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -6,9 +6,15 @@ from typing import Literal
 import msgspec
 
 from plans.actions import Nic
-from plans.environment import Isolation
 
 Verdict = Literal["proved", "attested", "violated", "unproved"]
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    networks: tuple[str, ...]
+    allowed_bridges: tuple[str, ...] = ()
+    must_not_reach: tuple[str, ...] = ()
+    must_reach: tuple[str, ...] = ()
 
 
 class Judgement(msgspec.Struct, frozen=True):

@@ -20,10 +20,9 @@ from plans.actions import (
     Together,
     Upload,
 )
-from plans.environment import Fact, Isolation
 from plans.events import FactsCollected, IsolationJudged, SnapshotRemoved, SnapshotTaken, WatchChecked
-from plans.facts import Difference, compare, digest
-from plans.isolation import judge
+from plans.facts import Difference, Fact, compare, digest
+from plans.isolation import Isolation, judge
 from plans.site import OK, Actions, Site
 
 

@@ -1,7 +1,8 @@
 """Decides what a rehearsal, a check and a reset of staging are made of."""
 
-from plans.environment import Environment, Fact
+from plans.environment import Environment
 from plans.errors import Refusal
+from plans.facts import Fact
 from plans.machinery import Answer, CompareFacts, GoBack, KeepSnapshot, PowerOn, ProveIsolation
 from plans.phases import Draft, Material, Plan, with_vm
 
