@@ -60,7 +60,7 @@ class Room:
     @contextmanager
     def app(self, arrange: Callable[[App], None]) -> Iterator[SocketModeHandler]:
         """A Bolt app over Socket Mode, connected before the test goes on and closed after it."""
-        app = App(client=self.client(), token=self.workspace.bot_token, logger=logging.getLogger("bolt"))
+        app = App(client=self.client(), logger=logging.getLogger("bolt"))
         arrange(app)
         handler = SocketModeHandler(app, self.workspace.app_token, logger=logging.getLogger("socket"))
         handler.connect()
@@ -68,6 +68,9 @@ class Room:
             self.waits(lambda: self.workspace.link.connections)
             yield handler
         finally:
+            handler.client.auto_reconnect_enabled = False  # ended from the far side: its own close waits 3 s for a read
+            self.does(self.workspace.link.close)
+            self.waits(lambda: not handler.client.is_connected())
             handler.close()
             app.listener_runner.listener_executor.shutdown()
 
