@@ -201,8 +201,8 @@ class Answer:
 
     def __init__(self, out: Sink, err: Sink) -> None:
         self.token = secrets.token_hex(16)
-        self.out = _Stream(self.token.encode(), out)
-        self.err = _Stream(self.token.encode(), err)
+        self.out = _Stream(self.token.encode(), out, tokens=1)
+        self.err = _Stream(self.token.encode(), err, tokens=2)
 
     @property
     def begun(self) -> bool:
@@ -212,41 +212,47 @@ class Answer:
     @property
     def result(self) -> str | None:
         """What the script came to, or None while, or because, it did not tell."""
-        rest = self.err.rest
-        return rest.decode().strip() if rest is not None and rest.endswith(b"\n") else None
+        return self.err.rest.decode().strip() if self.err.rest.endswith(b"\n") else None
 
     @property
     def noise(self) -> str:
         """The end of what was said on standard error before the answer began: why it never did."""
-        return self.err.noise.decode(errors="replace").strip()
+        return "" if self.begun else (self.err.noise + self.err.held).decode(errors="replace").strip()
 
 
 class _Stream:
-    def __init__(self, token: bytes, sink: Sink) -> None:
-        self._token, self._sink = token, sink
-        self._held = b""
-        self.begun = False
+    """One stream, cut at its tokens: noise, what goes to the sink, and on standard error the rest."""
+
+    def __init__(self, token: bytes, sink: Sink, *, tokens: int) -> None:
+        self._token, self._sink, self._tokens = token, sink, tokens
+        self._seen = 0
+        self.held = b""
         self.noise = b""
-        self.rest: bytes | None = None
+        self.rest = b""
+
+    @property
+    def begun(self) -> bool:
+        return self._seen > 0
 
     def __call__(self, data: bytes) -> None:
-        if self.rest is not None:
+        while self._seen < self._tokens:
+            before, found, data = (self.held + data).partition(self._token)
+            # What may be the beginning of the token is held back until more has come.
+            keep = 0 if found else _overlap(before, self._token)
+            self.held = before[len(before) - keep :]
+            self._take(before[: len(before) - keep])
+            if not found:
+                return
+            self._seen += 1
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not self._seen:
+            self.noise = (self.noise + data)[-1000:]
+        elif self._seen == 2:
             self.rest += data
-            return
-        before, found, after = (self._held + data).partition(self._token)
-        if not found:
-            keep = _overlap(before, self._token)
-            before, self._held = before[: len(before) - keep], before[len(before) - keep :]
-        if not self.begun:
-            self.noise = (self.noise + before)[-1000:]
-            if found:
-                self.begun, self._held = True, b""
-                self(after)
-            return
-        if before:
-            self._sink(before)
-        if found:
-            self.rest = after
+        elif data:
+            self._sink(data)
 
 
 def _overlap(data: bytes, token: bytes) -> int:

@@ -166,10 +166,7 @@ class Session:
             options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=UPDATES)
             while told.get("info.state") not in ("success", "error") and not told.get("runtime.question"):
                 limit.check()
-                seconds = max(1, min(UPDATES, int(limit.left)))
-                updates = collector.WaitForUpdatesEx(
-                    version, vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=seconds)
-                )
+                updates = collector.WaitForUpdatesEx(version, options)
                 if updates is None:
                     continue
                 version = updates.version
