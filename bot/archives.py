@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 
 def suffix(file: BinaryIO) -> str:
     """`.zip` or `.tar.gz`, from the first bytes whatever the name is; the file is rewound. Raises Refusal."""
+    file.seek(0)
     start = file.read(4)
     file.seek(0)
     if start.startswith(b"\x1f\x8b"):
