@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot.board import Board
 from bot.masking import Masked, Masker
-from plans.actions import Action, Ask, Note, Outcome, Record, Shell, Together
+from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Shell, Together
 from plans.engine import outcome_in
 from plans.events import RunPaused, StepFinished
 from plans.phases import Planned
@@ -86,6 +86,8 @@ class Attempt:
             case Note(text):
                 sink(text.encode())
                 return OK
+            case Pause(seconds):
+                return Outcome("aborted") if self._cancel.wait(seconds) else OK
             case Ask():
                 return self._ask(action)
             case Together(shells):

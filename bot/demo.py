@@ -35,11 +35,11 @@ def demo(*, plain: bool, as_json: bool, keep: bool, story: str) -> int:
     folder = Path(tempfile.mkdtemp(prefix="quarterdeck-demo-"))
     begun = time.monotonic()
     with ExitStack() as stack:
-        console.print("Starting a Slack, a vCenter and eight hosts on this machine …")
-        stack.enter_context(_process("lab", "--dir", str(folder)))
+        console.print("Starting a Slack, a vCenter and nine hosts on this machine …")
+        stack.enter_context(process("lab", "--dir", str(folder)))
         settings = load_config(folder / "quarterdeck.yaml")
         page = settings.config.slack.api_url.removesuffix("api/")
-        bot = stack.enter_context(_process("serve", "--config", str(folder / "quarterdeck.yaml")))
+        bot = stack.enter_context(process("serve", "--config", str(folder / "quarterdeck.yaml")))
         desk = Desk(page)
         console.print(f"The bot is ready after {time.monotonic() - begun:.1f} s. Watch it in a browser too: {page}\n")
         evening = Evening(settings, desk, folder / "packages")
@@ -74,7 +74,7 @@ def _play(console: Console, evening: Evening, story: str) -> bool:
 
 
 @contextmanager
-def _process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """One of Quarterdeck's own commands as a process of its own, ready when it says so; ended with the demo."""
     command = [sys.executable, "-P", "-m", "bot", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)

@@ -32,15 +32,17 @@ class Evening:
         self.channel = settings.config.slack.channel
         self._settings = settings
         self._ledger = settings.data_dir / "ledger.jsonl"
-        self._hands = Performer(
-            settings.config.vcenters, settings.environments, namespace="demo", archives=Path
-        )
+        self._hands = Performer(settings.config.vcenters, settings.environments, namespace="demo", archives=Path)
         self._looks = 0
 
-    def records(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
+    def records(self, of_type: str, /, **wanted: Any) -> list[dict[str, Any]]:
         """The ledger's records of a type whose data has these values."""
-        found = [record for record, _ in read(self._ledger) if record["type"] == kind]
+        found = [record for record, _ in read(self._ledger) if record["type"] == of_type]
         return [r for r in found if all(r["data"].get(key) == value for key, value in wanted.items())]
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All of the ledger's records."""
+        return [record for record, _ in read(self._ledger)]
 
     def types(self, user: str, text: str) -> str:
         """Types a command; what the bot answers, to that person alone."""

@@ -23,6 +23,7 @@ SAMPLE = HERE / "sample"
 LAYERS = {
     "staging-web": ("web", "crm"),
     "staging-db": ("db", "staging-db"),
+    "staging-spare": ("crm",),
     "prod-web-1": ("web",),
     "prod-web-2": ("web",),
     "prod-db": ("db", "prod-db"),

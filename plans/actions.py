@@ -133,6 +133,12 @@ class Restart(msgspec.Struct, frozen=True):
     timeout: float
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """Wait these seconds before the next action."""
+
+    seconds: float
+
+
 class Ask(msgspec.Struct, frozen=True):
     """Ask a person; the run leaves and comes back with the answer: the value is the choice, `reason` the note."""
 
@@ -155,5 +161,5 @@ class Note(msgspec.Struct, frozen=True):
 
 Action = (
     Shell | Together | Upload | Power | ReadNics | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm | AwaitHost
-    | Restart | Ask | Record | Note
+    | Restart | Pause | Ask | Record | Note
 )  # fmt: skip

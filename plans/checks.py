@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from plans.actions import Ask, Note, Outcome
+from plans.actions import Ask, Note, Outcome, Pause
 from plans.quantities import Duration
 from plans.site import OK, Actions, Site
 
@@ -78,30 +78,48 @@ class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("url: an http or https address is wanted")
 
 
-_PYTHON = (
-    "import sys, urllib.request as r, urllib.error as e\n"
-    "try: a = r.urlopen(sys.argv[1], timeout=10)\n"
-    "except e.HTTPError as x: a = x\n"
-    "except Exception as x: sys.exit(str(x))\n"
-    "sys.stdout.buffer.write(a.read(60000)); print(); print(a.status)"
-)
-_HTTP = f"""if command -v curl >/dev/null 2>&1; then
-  exec curl -sS --max-time 10 -w '\\n%{{http_code}}\\n' -- "$url"
-elif command -v python3 >/dev/null 2>&1; then
-  exec python3 -c {shlex.quote(_PYTHON)} "$url"
-elif command -v wget >/dev/null 2>&1; then
-  wget -q -T 10 -t 1 -S -O - -- "$url" 2>"${{TMPDIR:-/tmp}}/qd-$$"; answer=$?
-  printf '\\n'; sed -n 's/^ *HTTP\\/[0-9.]* \\([0-9][0-9]*\\).*/\\1/p' "${{TMPDIR:-/tmp}}/qd-$$" | tail -n 1
-  if [ "$answer" = 8 ]; then answer=0; fi
-  rm -f "${{TMPDIR:-/tmp}}/qd-$$"; exit "$answer"
-fi
-echo "no curl, python3 or wget here to ask with" >&2
-exit 127
+SHOWN = 60_000
+"""Bytes of a body that are looked at; the status comes before it, so that a longer one cuts nothing off."""
+
+_PYTHON = f"""import sys, urllib.error, urllib.request
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *about): return None
+try:
+    try: answer = urllib.request.build_opener(Stay).open(sys.argv[1], timeout=10)
+    except urllib.error.HTTPError as refused: answer = refused
+    with open(sys.argv[2], "wb") as file: file.write(answer.read({SHOWN}))
+    print(answer.getcode())
+except Exception as error: sys.exit(str(error))
 """
+_HTTP = f"""answer=$(mktemp) || exit 126
+trap 'rm -f "$answer" "$answer.told"' EXIT
+if command -v curl >/dev/null 2>&1; then
+  curl -q -gsS --max-time 10 -o "$answer" -w '%{{http_code}}\\n' -- "$url" || exit
+elif command -v python3 >/dev/null 2>&1; then
+  python3 -c {shlex.quote(_PYTHON)} "$url" "$answer" || exit
+elif command -v wget >/dev/null 2>&1; then
+  case $(wget --version 2>&1) in *GNU*) more='-t 1 --max-redirect=0 --content-on-error' ;; *) more= ;; esac
+  wget -S -T 10 $more -O "$answer" -- "$url" 2>"$answer.told"; code=$?
+  status=$(sed -n 's/.*HTTP\\/[0-9.]* \\([0-9][0-9][0-9]\\).*/\\1/p' "$answer.told" | head -n 1)
+  if [ -z "$status" ]; then cat "$answer.told" >&2; exit "$code"; fi
+  echo "$status"
+else
+  echo "no curl, python3 or wget here to ask with" >&2
+  exit 127
+fi
+head -c {SHOWN} "$answer"
+"""
+_LACKING = {
+    126: "no temporary file can be made on the host to ask with",
+    127: "no curl, python3 or wget on the host to ask with: install one",
+}
 
 
 class HttpCheck(WrittenCheck, frozen=True, tag="http"):
-    """An HTTP request made on the host itself, so that it sees what the host sees."""
+    """An HTTP request made on the host itself, so that it sees what the host sees.
+
+    A redirect is an answer like another and is not followed: it may lead out of an isolated staging.
+    """
 
     http: Http
 
@@ -115,14 +133,13 @@ class HttpCheck(WrittenCheck, frozen=True, tag="http"):
         outcome = yield site.shell(f"url={shlex.quote(self.http.url)}\n{_HTTP}", self.timeout)
         if outcome.exit is None:
             return outcome
-        if outcome.exit == 127:
-            reason = "no curl, python3 or wget on the host to ask with: install one"
-            return msgspec.structs.replace(outcome, result="errored", reason=reason)
+        if outcome.exit in (126, 127):
+            return msgspec.structs.replace(outcome, result="errored", reason=_LACKING[outcome.exit])
         return self.judge(outcome)
 
     def judge(self, outcome: Outcome) -> Outcome:
-        """ok or failed, from an outcome whose output is the body and then, on a line of its own, the status."""
-        body, _, status = outcome.output.rstrip("\n").rpartition("\n")
+        """ok or failed, from an outcome whose output is the status, on a line of its own, and then the body."""
+        status, _, body = outcome.output.partition("\n")
         if outcome.exit != 0 or not status.isdigit():
             return msgspec.structs.replace(outcome, result="failed", reason=f"no answer from {self.http.url}")
         if int(status) != self.http.status:
@@ -142,12 +159,33 @@ class ManualCheck(WrittenCheck, frozen=True, tag="manual"):
 
     def actions(self, site: Site) -> Actions:
         answer = yield Ask(self.manual, ("pass", "fail"), self.by)
+        if not answer.ok:
+            return answer
         if answer.value == "fail":
             return Outcome("failed", reason=answer.reason or "the tester says it fails")
         return OK
 
 
 Check = RunCheck | HttpCheck | ManualCheck
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between the tries of a health check: a host answers before its services do."""
+
+
+class Healthy(msgspec.Struct, frozen=True):
+    """A check of what may still be coming up: asked again for half a minute before its answer counts."""
+
+    check: Check
+
+    def actions(self, site: Site) -> Actions:
+        outcome = yield from self.check.actions(site)
+        for pause in PAUSES:
+            if outcome.result != "failed" or isinstance(self.check, ManualCheck):
+                break
+            yield Note(f"{outcome.reason}; asked again in {pause} s\n")
+            yield Pause(pause)
+            outcome = yield from self.check.actions(site)
+        return outcome
 
 
 def _compiles(pattern: str) -> None:

@@ -215,7 +215,7 @@ def _described(kind: inspect.Type) -> str:
         case inspect.BoolType():
             return "true or false"
         case inspect.LiteralType(values=values):
-            return " or ".join(str(value) for value in dict.fromkeys(map(str, values)) if value)
+            return " or ".join(value for value in values if isinstance(value, str) and value)
         case inspect.StrType(pattern=str(pattern)):
             return f"a text that matches {pattern}"
     return "a text"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from plans.checks import Check
+from plans.checks import Check, Healthy
 from plans.environment import App, Environment, Host, Policy
 from plans.machinery import Mark, Unpack
 from plans.package import Manifest
@@ -110,6 +110,12 @@ class Draft:
         self.own(phase, "Unpack the package", Unpack(executable=executable), named)
         for step in listed:
             self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
+
+    def health(self, phase: str, checks: Iterable[Check]) -> None:
+        """Checks of what may still be coming up after a start: with patience."""
+        for check in checks:
+            hosts = self.target.role(check.on) if check.on else ("",)
+            self._add(phase, check.name, Healthy(check), hosts, group="health", written=True)
 
     def checks(self, phase: str, group: str, checks: Iterable[Check], *, after: float = 0.0) -> None:
         """A group of checks, each on every host of its role."""

@@ -16,7 +16,7 @@ def promotion(material: Material) -> Plan:
     draft.package("deploy", manifest.deploy, material.executable)
     (subject,) = material.subjects
     health, tests = subject.app.health, subject.tests
-    draft.checks("test", "health", health)
+    draft.health("test", health)
     draft.checks("test", "critical", (c for c in tests.critical if c.prod == "safe"))
     draft.checks("test", "deep", (c for c in tests.deep if c.prod == "safe"))
     if material.policy.watch:
@@ -41,7 +41,7 @@ def rollback(material: Material) -> Plan:
     draft.package("rollback", manifest.rollback, material.executable)
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before and c.prod == "safe")
-        draft.checks("test", "health", (*subject.app.health, *before))
+        draft.health("test", (*subject.app.health, *before))
     return draft.plan()
 
 

@@ -49,7 +49,7 @@ def _fit(draft: Draft, material: Material) -> None:
     _prove(draft, "confirm", material)
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before)
-        draft.checks("confirm", "health", (*subject.app.health, *before))
+        draft.health("confirm", (*subject.app.health, *before))
         if facts := pairs(subject.app.facts, material.target, subject.prod):
             draft.own("confirm", "Compare with prod", CompareFacts(pairs=facts, there=subject.app.prod))
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from plans.actions import Ask, Outcome, Restart
-from plans.checks import Check
+from plans.checks import Check, Healthy
 from plans.machinery import Machinery
 from plans.quantities import seconds
 from plans.site import OK, Actions, Site, Written
@@ -52,24 +52,32 @@ class FromTo(msgspec.Struct, frozen=True, rename={"from_": "from"}, forbid_unkno
             raise ValueError("both are wanted: from, a file or folder of the package, and to, where it goes")
 
 
-_COPY = """set -eu
-put() {
-  mkdir -p -- "$(dirname -- "$2")"
-  cp -- "$1" "$2.quarterdeck-new"
-  a=$(sha256sum < "$1"); b=$(sha256sum < "$2.quarterdeck-new")
-  [ "$a" = "$b" ] || { echo "$2: what was written is not what was sent" >&2; exit 1; }
-  if [ -x "$1" ]; then chmod +x -- "$2.quarterdeck-new"; fi
-  mv -f -- "$2.quarterdeck-new" "$2"
-  echo "$2"
-}
-case $to in /*) ;; *) to="$HOME/$to" ;; esac
+_PUT = """set -eu
+from=$1 to=$2
+shift 2
+for file do
+  target=$to${file#"$from"}
+  new=$target.quarterdeck-new
+  if [ -d "$target" ]; then echo "$target is a folder: to put a file into it, write $target/" >&2; exit 1; fi
+  mkdir -p -- "${target%/*}/"
+  rm -f -- "$new"
+  cp -- "$file" "$new"
+  a=$(sha256sum < "$file"); b=$(sha256sum < "$new")
+  [ "$a" = "$b" ] || { echo "$target: what was written is not what was sent" >&2; exit 1; }
+  if [ -x "$file" ]; then chmod +x -- "$new"; fi
+  mv -f -- "$new" "$target"
+  printf '%s\\n' "$target"
+done
+"""
+_COPY = f"""set -eu
+case $to in /*) ;; *) to=$HOME/$to ;; esac
 if [ -d "$from" ]; then
-  mkdir -p -- "$to"
-  find "$from" -type f | while IFS= read -r file; do put "$file" "${to%/}/${file#"${from%/}"/}"; done
+  from=${{from%/}} to=${{to%/}}
+  mkdir -p -- "$to/"
 else
-  case $to in */) to="$to${from##*/}" ;; esac
-  put "$from" "$to"
+  case $to in */) to=$to${{from##*/}} ;; esac
 fi
+find "$from" -type f -exec /bin/sh -c {shlex.quote(_PUT)} sh "$from" "$to" {{}} +
 """
 
 
@@ -99,6 +107,8 @@ class Manual(Written, frozen=True, tag="manual"):
 
     def actions(self, site: Site) -> Actions:
         answer = yield Ask(self.manual, ("done", "done_with_help", "failed"), "admins")
+        if not answer.ok:
+            return answer
         if answer.value == "failed":
             return Outcome("failed", reason=answer.reason or "said to have failed")
         return OK
@@ -107,5 +117,5 @@ class Manual(Written, frozen=True, tag="manual"):
 PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step: TypeAlias = PackageStep | Check | Machinery
+Step: TypeAlias = PackageStep | Check | Healthy | Machinery
 """Every kind of step there is."""

@@ -1,0 +1,15 @@
+"""The story that the demo tells, beat by beat, each judged by Slack, the hosts and the ledger."""
+
+from bot.reading import verify
+from bot.story import STORIES
+from tests.stories.house import House
+
+
+def test_the_first_deployment(house: House) -> None:
+    evening = house.open()
+    for told, play in STORIES["first-deployment"]:
+        assert play(evening), told
+    house.close()
+    count, head = verify(house.folder / "var")
+    assert count > 100
+    assert head == evening.records("message.posted")[-1]["hash"] or len(head) == 64
