@@ -8,16 +8,17 @@ FileOf = Callable[[str], dict[str, Any]]
 
 _SINGLE = ("static_select", "radio_buttons", "overflow")
 _PLAIN = {"users_select": "user", "datepicker": "date", "timepicker": "time"}
+_KEEPING = ("static_select", "radio_buttons", "checkboxes", *_PLAIN)
 
 
 def fields(blocks: Blocks) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each block and its element that holds a value."""
+    """Each block and its element that keeps a value: inputs, and menus that stand in sections and actions."""
     for block in blocks:
         if block["type"] == "input":
             yield block, block["element"]
-        elements = block["elements"] if block["type"] == "actions" else [block.get("accessory", {})]
-        for element in elements:
-            if element.get("type", "button") in (*_SINGLE, *_PLAIN, "checkboxes") and element["type"] != "overflow":
+            continue
+        for element in block["elements"] if block["type"] == "actions" else [block.get("accessory", {})]:
+            if element.get("type") in _KEEPING:
                 yield block, element
 
 

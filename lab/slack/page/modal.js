@@ -92,7 +92,7 @@ function valueField(block, id, keep, view) {
 
 function fileField(block, id, keep) {
   const { element } = block;
-  const list = el("p", { class: "chosen", "data-testid": `chosen-${element.action_id}` }, shown.names[id] ?? "");
+  const list = el("p", { class: "chosen", "data-testid": `chosen-${element.action_id}` }, shown.names[id] ?? "No file yet");
   const choose = async (event) => {
     const picked = [...event.target.files].slice(0, element.max_files ?? 10);
     list.textContent = "Uploading";
