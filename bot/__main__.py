@@ -23,6 +23,7 @@ EXITS = {
     "not_utf8": 2,
     "wrong_suffix": 2,
     "inside_itself": 2,
+    "bad_call": 2,
     "data_dir_held": 3,
 }
 """The exit code of a command that ends with a refusal of this code; 1 for all others."""
@@ -147,6 +148,80 @@ def manifest(config: MaybeConfigFile = None) -> None:
 
     commands = load_config(config).config.commands if config else Commands()
     print(yaml.safe_dump(manifest_of(commands), sort_keys=False, width=120), end="")
+
+
+@app.command()
+def serve(config: ConfigFile) -> None:
+    """Run the bot in the foreground until SIGTERM."""
+    from bot.serve import serve as run_bot
+
+    raise typer.Exit(run_bot(config))
+
+
+@app.command()
+def lab(
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the lab lives.")] = Path(
+        "quarterdeck-lab"
+    ),
+    slack_port: Annotated[int, typer.Option(metavar="N", help="0: any that is free.")] = 0,
+    vcenter_port: Annotated[int, typer.Option(metavar="N", help="0: any that is free.")] = 0,
+    ssh_port: Annotated[int, typer.Option(metavar="N", help="Of every host, each at an address of its own.")] = 2222,
+) -> None:
+    """Run a Slack, a vCenter and hosts on this machine until SIGTERM; writes DIR/quarterdeck.yaml for `serve`."""
+    from lab.__main__ import run as run_lab
+
+    raise typer.Exit(run_lab(folder, slack_port, vcenter_port, ssh_port))
+
+
+@app.command()
+def demo(
+    plain: Annotated[bool, typer.Option("--plain", help="Without colours.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The ledger's records on stdout, nothing else.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up afterwards, for a browser.")] = False,
+    story: Annotated[str, typer.Option(metavar="NAME", help="Which story to play.")] = "first-deployment",
+) -> None:
+    """Play the main job on an embedded lab: two packages, a failed rehearsal, a clean one, a promotion."""
+    from bot.demo import demo as play
+
+    raise typer.Exit(play(plain=plain, as_json=as_json, keep=keep, story=story))
+
+
+ledger = typer.Typer(rich_markup_mode=None, help="Read the ledger, of a running bot too.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+
+DataDir = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The bot's data_dir.")]
+
+
+@ledger.command()
+def show(
+    config: MaybeConfigFile = None,
+    data: DataDir = None,
+    release: Annotated[str | None, typer.Option(metavar="R-1", help="Only that release and its runs.")] = None,
+    number: Annotated[int | None, typer.Option("--run", metavar="N", help="Only that run.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the ledger's records, one a line."""
+    from bot.reading import line, records
+
+    for record in records(_data_dir(config, data), release=release, run=number):
+        print(json.dumps(record, ensure_ascii=False, separators=(",", ":")) if as_json else line(record))
+
+
+@ledger.command()
+def verify(config: MaybeConfigFile = None, data: DataDir = None) -> None:
+    """Re-compute the hash chain; the first line that is not what was written is named, exit 1."""
+    from bot.reading import verify as verified
+
+    count, head = verified(_data_dir(config, data))
+    print(f"good: {count} records, head {head}")
+
+
+def _data_dir(config: Path | None, data: Path | None) -> Path:
+    from bot.config import load_config
+
+    if (config is None) == (data is None):
+        raise Refusal("bad_call", "Name the ledger once: --config FILE or --data DIR.")
+    return load_config(config).data_dir if config else Path(data or "")
 
 
 def _tell(findings: Iterable["Finding"]) -> None:
