@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class PortGroup:
 class Inventory:
     """All VMs and networks of one lab, kept under `folder`; `tools` and `control` are what each VM's processes see.
 
-    `control` may be set until the VMs are started.
+    `control` may be set until the VMs are started. `on_change` listeners are told of every change of any VM, as
+    `Machine.on_change` says.
     """
 
     datacenter = "lab"
@@ -51,7 +52,13 @@ class Inventory:
         self.instance_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, self.folder.as_uri()))
         self.switches: list[Switch] = []
         self.port_groups: list[PortGroup] = []
-        self.machines: list[Machine] = []
+        self.by_moid: dict[str, Machine] = {}
+        self.on_change: list[Callable[[Machine], None]] = []
+
+    @property
+    def machines(self) -> list[Machine]:
+        """All VMs."""
+        return list(self.by_moid.values())
 
     def add_switch(self, name: str, *, uplinks: Sequence[str] = ()) -> Switch:
         """A new standard switch; without uplinks nothing on it reaches the world outside."""
@@ -83,7 +90,7 @@ class Inventory:
             ],
         )
         machine = Machine.open(self.folder / "vms" / name, new, address=address, tools=self.tools, control=self.control)
-        self.machines.append(machine)
+        self.by_moid[machine.moid] = machine
         return machine
 
     def find(self, key: str) -> Machine:

@@ -229,9 +229,13 @@ class Machine:
                 await asyncio.to_thread(shutil.rmtree, self._kept(one))
             self._save()
 
+    def all_snapshots(self) -> Iterator[Snapshot]:
+        """Every snapshot of the VM, parents first."""
+        return walk(self.snapshots)
+
     def find_snapshot(self, moid: str) -> Snapshot:
         """The snapshot of that moid. Raises SnapshotGone."""
-        for snapshot in walk(self.snapshots):
+        for snapshot in self.all_snapshots():
             if snapshot.moid == moid:
                 return snapshot
         raise SnapshotGone(moid)
@@ -243,7 +247,7 @@ class Machine:
 
     def _levels(self) -> Iterator[tuple[Snapshot | None, list[Snapshot]]]:
         yield None, self.snapshots
-        for snapshot in walk(self.snapshots):
+        for snapshot in self.all_snapshots():
             yield snapshot, snapshot.children
 
     def _kept(self, snapshot: Snapshot) -> Path:
