@@ -46,6 +46,13 @@ class Materials:
                 return promotion.rollback(material)
         raise Refusal("unknown_kind", f"There is no kind of run called {run.kind}.")
 
+    def phases(self, run: Run) -> tuple[str, ...]:
+        """The phases of a run, those seen so far where its plan cannot be made any more."""
+        try:
+            return self.plan(run).phases
+        except Refusal:
+            return tuple(dict.fromkeys(step.phase for step in run.steps.values()))
+
     def digest(self, run: Run) -> str:
         """What `plans` of run.started says: package, test plans, environment and policy, as they are now."""
         package = self._board.release(run.release).digest if run.release else ""

@@ -24,6 +24,7 @@ from handlers import Deck, register
 from handlers.workers import Workers
 from plans.errors import Refusal
 from plans.events import ConfigLoaded
+from plans.quantities import seconds
 from plans.records import Loaded
 from vmops.perform import Performer
 
@@ -84,9 +85,10 @@ class Bot:
             settings.config.slack.channel,
             data_dir=settings.data_dir,
             masker=masker,
-            runs=self.runs,
-            materials=materials,
-            settings=settings,
+            plan_of=materials.phases,
+            audience=self.roles.people,
+            waits_for=self.runs.waits_for,
+            inspection=seconds(settings.policy.inspection),
         )
         self.workers = Workers()
         intake = Intake(self.board, settings, store)

@@ -30,6 +30,7 @@ class Evening:
         self.desk = desk
         self.packages = packages
         self.channel = settings.config.slack.channel
+        self.page = settings.config.slack.api_url.removesuffix("api/")
         self._settings = settings
         self._ledger = settings.data_dir / "ledger.jsonl"
         self._hands = Performer(settings.config.vcenters, settings.environments, namespace="demo", archives=Path)
@@ -44,10 +45,10 @@ class Evening:
         """All of the ledger's records."""
         return [record for record, _ in read(self._ledger)]
 
-    def types(self, user: str, text: str) -> str:
+    def types(self, user: str, text: str, channel: str = "") -> str:
         """Types a command; what the bot answers, to that person alone."""
         before = len(self.desk.ephemerals(user))
-        self.must(self.desk.types(user, text, self.channel).ok, f"{text} was not acknowledged")
+        self.must(self.desk.types(user, text, channel or self.channel).ok, f"{text} was not acknowledged")
         told = self.desk.wait(lambda: self.desk.ephemerals(user)[before:], PATIENCE)
         return str(told[-1].text)
 

@@ -38,12 +38,12 @@ def test_a_developer_tries_every_admin_command(house: House) -> None:
     assert done <= {"config.loaded", "package.handed_off", "message.posted", "access.denied"}
 
 
-@pytest.mark.parametrize("user", ["U04GUEST", "U05OTHER"])
-def test_guests_and_people_from_elsewhere_see_nothing(house: House, user: str) -> None:
+@pytest.mark.parametrize(("user", "channel"), [("U04GUEST", "C01DEPLOYS"), ("U05OTHER", "C04SHARED")])
+def test_guests_and_people_from_elsewhere_see_nothing(house: House, user: str, channel: str) -> None:
     evening = house.open(lambda config: config["roles"].update(developers="everybody"))
     hand_off(evening, evening.packages / "webshop-2.4.1.tar.gz")
     for command in (f"/handoff {evening.packages}/webshop-2.4.0.zip", "/handoff list", "/stage status"):
-        evening.types(user, command)
+        evening.types(user, command, channel)
     assert {record["by"] for record in evening.records("access.denied")} == {user}
     assert len(evening.records("package.handed_off")) == 1
 
