@@ -98,6 +98,9 @@ class PropertyCollector(Managed):
             await self.state.changes.wait(seen, left)
         return None
 
+    async def WaitForUpdates(self, call: Call, version: str | None) -> Any:
+        return await self.WaitForUpdatesEx(call, version, None)
+
     def CancelWaitForUpdates(self, call: Call) -> None:
         self._cancelled += 1
         self.state.changes.touch()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 from pyVim.connect import Disconnect, SmartConnect
+from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
 
 from lab.inventory import Inventory
@@ -367,6 +368,8 @@ def test_power_operations_in_the_wrong_state_say_both_states(server: Server, si:
     collector = watch(si, vm, ["runtime.powerState"])
     update = collector.WaitForUpdatesEx("", None)
     assert changes(update) == {"runtime.powerState": "poweredOn"}
+    with pytest.raises(vim.fault.InvalidPowerState):
+        WaitForTask(vm.PowerOnVM_Task(), si)
     vm.ShutdownGuest()
     assert changes(collector.WaitForUpdatesEx(update.version, None)) == {"runtime.powerState": "poweredOff"}
 
