@@ -1,0 +1,93 @@
+"""Decides what every verb is made of: how it is typed, who may, and what does it with which parts of the bot."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from slack_sdk import WebClient
+
+from bot.blocks import Message
+from bot.board import Board
+from bot.config import Settings
+from bot.intake import Intake
+from bot.masking import Masker
+from bot.promotions import Promotions
+from bot.roles import Roles
+from bot.runs import Runs
+from handlers.words import Form, Request, Surroundings
+from handlers.workers import Workers
+
+EVERYBODY = ""
+"""The role of all full members of the workspace."""
+
+NOTHING = Request(verb="")
+
+
+@dataclass(frozen=True)
+class Deck:
+    """The parts of the bot that commands reach."""
+
+    settings: Settings
+    board: Board
+    runs: Runs
+    promotions: Promotions
+    intake: Intake
+    roles: Roles
+    masker: Masker
+    workers: Workers
+
+    def surroundings(self) -> Surroundings:
+        """What a typed line is read against now."""
+        return Surroundings(self.board.now(), self.settings.timezone, tuple(self.settings.environments))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Somebody's request, and from where it came.
+
+    `trigger` opens one form within three seconds; `address` takes answers for half an hour, in `thread` where there is
+    one; `arrived` is the monotonic time at which Slack brought it.
+    """
+
+    by: str
+    channel: str
+    client: WebClient
+    arrived: float
+    trigger: str = ""
+    address: str = ""
+    thread: str = ""
+    request: Request = NOTHING
+
+
+Answer = Message | None
+"""What the person alone is told; None where what they see is a form."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of a command. `by`: a role, or what tells the role for that user and request.
+
+    `at_once`: it only reads the board, so that its answer goes with the acknowledgement.
+    """
+
+    form: Form
+    says: str
+    by: str | Callable[[Deck, str, Request], str]
+    do: Callable[[Deck, Asked], Answer]
+    at_once: bool = False
+
+    def role(self, deck: Deck, user: str, request: Request) -> str:
+        """Raises Refusal where what the request names is not there."""
+        return self.by if isinstance(self.by, str) else self.by(deck, user, request)
+
+
+Verbs = Mapping[str, Verb]
+
+
+def verbs(*listed: Verb, otherwise: Verb | None = None) -> Verbs:
+    """The verbs of a command by their names; `otherwise` is meant where the first word is none of them."""
+    named = {verb.form.verb: verb for verb in listed}
+    return named | ({"": otherwise} if otherwise else {})
+
+
+def forms(known: Verbs) -> dict[str, Form]:
+    return {name: verb.form for name, verb in known.items()}

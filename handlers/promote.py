@@ -1,0 +1,199 @@
+"""Touches promotions for `/promote`: its verbs."""
+
+from datetime import datetime
+
+from bot.blocks import line, person
+from bot.ledger import stamp
+from handlers import blocks
+from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
+from handlers.handoff import newest
+from handlers.stage import ON_PROD, run_rows, started, stop
+from handlers.times import spoken
+from handlers.words import Form
+from plans.errors import Refusal
+from plans.events import ApprovalGiven, FreezeLifted, FreezeSet, ReleaseDefective
+from plans.quantities import spell
+from plans.records import Freeze, Release, Run
+
+
+def _promote(deck: Deck, asked: Asked) -> Answer:
+    request = asked.request
+    if request.at is None:
+        return started(deck, deck.promotions.promote(request.release, by=asked.by))
+    release = deck.promotions.schedule(request.release, request.at, by=asked.by)
+    away = spell((request.at - deck.board.now()).total_seconds())
+    return blocks.said(
+        f"{release.id} ({line(f'{release.app} {release.version}')}) will be promoted at {spoken(request.at)},",
+        f"in {away}; the gates are judged again then. Not after all: `/promote abort {release.id}`",
+    )
+
+
+def _check(deck: Deck, asked: Asked) -> Answer:
+    release = deck.board.release(asked.request.release)
+    return blocks.gates(release, deck.promotions.gates(release.id, by=asked.by), _ages(deck, release))
+
+
+def _ages(deck: Deck, release: Release) -> dict[str, float]:
+    """Seconds since what each gate is judged by was recorded, where one record decides."""
+    now, ages = deck.board.now(), {}
+    if release.rehearsal:
+        age = (now - datetime.fromisoformat(deck.board.run(release.rehearsal).finished)).total_seconds()
+        ages = dict.fromkeys(("not_rehearsed", "rehearsal_failed", "rehearsal_not_clean", "plans_changed_since"), age)
+    if freeze := _freeze(deck):
+        ages["frozen"] = (now - datetime.fromisoformat(freeze.at)).total_seconds()
+    ages["same_person"] = (now - datetime.fromisoformat(release.at)).total_seconds()
+    return ages
+
+
+def _rollback(deck: Deck, asked: Asked) -> Answer:
+    return started(deck, deck.promotions.rollback(asked.request.release, by=asked.by))
+
+
+def _approve(deck: Deck, asked: Asked) -> Answer:
+    board, by = deck.board, asked.by
+    with board.deciding:
+        release = board.release(asked.request.release)
+        gone = release.withdrawn if release.withdrawn is not None else release.defective
+        if gone is not None:
+            code = "withdrawn" if release.withdrawn is not None else "defective"
+            raise Refusal(code, f"{release.id} is {code}: {gone or 'no reason was given'}.", "Look: /handoff list")
+        if release.by == by:
+            message = f"You handed {release.id} off, so your approval does not count."
+            raise Refusal("same_person", message, "Another admin approves it.")
+        if release.approvals.get(by) == release.digest:
+            return blocks.said(f"You approved {release.id} before: it counts once. {_approved(deck, release)}")
+        board.record(by, ApprovalGiven(release=release.id, digest=release.digest))
+        release = board.release(release.id)
+    return blocks.said(f"Your approval of {release.id} is on the ledger. {_approved(deck, release)}")
+
+
+def _approved(deck: Deck, release: Release) -> str:
+    needed = deck.settings.policy.approvals
+    count = len(release.approvals)
+    if not needed:
+        return "The policy asks for none."
+    return f"{count} of {needed} are given; that of who promotes it does not count."
+
+
+def _defective(deck: Deck, asked: Asked) -> Answer:
+    board, name = deck.board, asked.request.release
+    with board.deciding:
+        release = board.release(name)
+        if release.defective is not None:
+            message = f"{name} is marked defective already: {release.defective}."
+            raise Refusal("already_defective", message, "There is nothing more to do.")
+        board.record(asked.by, ReleaseDefective(release=name, reason=asked.request.text))
+    back = f"The way back from it: `/promote rollback {name}`" if release.promotion else ""
+    return blocks.said(f"{name} is marked defective: it cannot be promoted, and the channel is told.", back)
+
+
+def _freeze(deck: Deck) -> Freeze | None:
+    """The freeze that holds now."""
+    found = next(deck.board.table(Freeze), None)
+    over = found and found.until and datetime.fromisoformat(found.until) <= deck.board.now()
+    return None if over else found
+
+
+def _set_freeze(deck: Deck, asked: Asked) -> Answer:
+    at = asked.request.at
+    with deck.board.deciding:
+        before = _freeze(deck)
+        deck.board.record(asked.by, FreezeSet(until=stamp(at) if at else None, reason=asked.request.text))
+    until = f"until {spoken(at)}, in {spell((at - deck.board.now()).total_seconds())}" if at else "until it is lifted"
+    instead = f"It stands in place of that by {person(before.by)}." if before else ""
+    return blocks.said(f"Prod is frozen {until}: no promotion begins. {instead} To lift it: `/promote unfreeze`")
+
+
+def _lift_freeze(deck: Deck, asked: Asked) -> Answer:
+    with deck.board.deciding:
+        found = _freeze(deck)
+        if found is None:
+            raise Refusal("not_frozen", "There is no freeze.", "See: /promote status")
+        deck.board.record(asked.by, FreezeLifted(until=found.until, reason=found.reason))
+    return blocks.said("The freeze is lifted.")
+
+
+def _abort(deck: Deck, asked: Asked) -> Answer:
+    if asked.request.release:
+        release = deck.promotions.unschedule(asked.request.release, by=asked.by, reason="by command")
+        return blocks.said(f"{release.id} is not scheduled any more.")
+    return stop(deck, asked, "/promote abort", lambda run: run.kind in ON_PROD)
+
+
+def _status(deck: Deck, asked: Asked) -> Answer:
+    going = [run for run in deck.board.table(Run) if run.active and run.kind in ON_PROD]
+    rows = [blocks.freeze_row(_freeze(deck)), *run_rows(deck, going)]
+    for release in newest(deck):
+        if release.scheduled:
+            rows.append(blocks.scheduled_row(release, deck.settings.timezone))
+    for name, app in deck.settings.apps.items():
+        state = deck.board.environment(app.prod)
+        stack = state.deployed.get(name, ())
+        rows.append(blocks.prod_row(name, state, deck.board.release(stack[-1]) if stack else None))
+    return blocks.listing("Prod", rows, none="", more="/promote history")
+
+
+def _history(deck: Deck, asked: Asked) -> Answer:
+    runs = sorted(deck.board.table(Run), key=lambda run: -run.number)
+    rows = run_rows(deck, [run for run in runs if run.kind in ON_PROD])
+    more = "The whole story is on the ledger: `quarterdeck ledger show`"
+    return blocks.listing("Promotions and rollbacks, the latest first", rows, none="There was none yet.", more=more)
+
+
+def _help(deck: Deck, asked: Asked) -> Answer:
+    return blocks.helped("/promote", PROMOTE)
+
+
+PROMOTE = verbs(
+    Verb(
+        Form("check", ("release",), "/promote check R-1"),
+        "Every gate, open or shut, with what would open it. Touches no host.",
+        EVERYBODY,
+        _check,
+        at_once=True,
+    ),
+    Verb(
+        Form("rollback", ("release",), "/promote rollback R-1"),
+        "Runs the package's own way back on prod; ends a watch that is going on.",
+        "admins",
+        _rollback,
+    ),
+    Verb(
+        Form("approve", ("release",), "/promote approve R-1"),
+        "A further admin's yes, where the policy asks for it.",
+        "admins",
+        _approve,
+    ),
+    Verb(
+        Form("defective", ("release", "reason"), "/promote defective R-1 REASON"),
+        "Marks it, so that it cannot be promoted (again). `/promote defective R-1 loses orders at night`",
+        "admins",
+        _defective,
+    ),
+    Verb(
+        Form("freeze", ("until?", "reason"), "/promote freeze [until WHEN] REASON"),
+        "No promotion begins until then. `/promote freeze until 2026-12-27 08:00 holidays`",
+        "admins",
+        _set_freeze,
+    ),
+    Verb(Form("unfreeze", (), "/promote unfreeze"), "Lifts the freeze.", "admins", _lift_freeze),
+    Verb(
+        Form("abort", ("stoppable?", "now?"), "/promote abort [RUN|R-1] [now]"),
+        "Stops a promotion or rollback after its present step; of a release: takes it off the schedule.",
+        "admins",
+        _abort,
+    ),
+    Verb(
+        Form("status", (), "/promote status"), "What is on prod, runs, or is to come.", EVERYBODY, _status, at_once=True
+    ),
+    Verb(
+        Form("history", (), "/promote history"), "Promotions and rollbacks so far.", EVERYBODY, _history, at_once=True
+    ),
+    Verb(Form("help", ("reason?",), "/promote help"), "This.", EVERYBODY, _help, at_once=True),
+    otherwise=Verb(
+        Form("", ("release", "at?"), "/promote R-1 [at 22:00]"),
+        "Brings it to prod, now or at that time, if every gate is open. `/promote R-2 at 2026-11-24 22:00`",
+        "admins",
+        _promote,
+    ),
+)

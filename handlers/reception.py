@@ -1,0 +1,140 @@
+"""Decides who is let in and what they are told: the role gate, twice, and the one error boundary."""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from msgspec.structs import replace as with_fields
+from slack_sdk.errors import SlackApiError
+from slack_sdk.webhook import WebhookClient
+
+from bot.blocks import Message, mentions
+from handlers import blocks
+from handlers.deck import Answer, Asked, Deck, Verb
+from handlers.letters import plain
+from plans.errors import Refusal
+from plans.events import AccessDenied
+
+log = logging.getLogger(__name__)
+
+ACK_WITHIN = 3.0
+"""Seconds after which Slack has told the person that their command failed: it must have no effect then."""
+ANSWER_WITHIN = 10
+"""Seconds that Slack may take to accept an answer."""
+
+
+class Reception:
+    """Where everything that people ask for arrives. `clock` is monotonic, in seconds."""
+
+    def __init__(self, deck: Deck, clock: Callable[[], float]) -> None:
+        self.deck = deck
+        self._clock = clock
+        names = deck.settings.config.commands
+        self._names = {"handoff": names.handoff, "stage": names.stage, "promote": names.promote}
+
+    def admit(self, verb: Verb, asked: Asked, typed: str) -> Answer:
+        """The answer where there is one at once; else the work is lined up, and answers later. Raises Refusal.
+
+        A role is asked for here and again when the work starts. What Slack has given up on is dropped.
+        """
+        asked = replace(asked, request=with_fields(asked.request, text=self.deck.masker.text(asked.request.text)))
+        self._gate(verb, asked, typed)
+        if self._clock() - asked.arrived > ACK_WITHIN:
+            log.warning("%s by %s came too late and was dropped: Slack has told them that it failed", typed, asked.by)
+            return None
+        if verb.at_once:
+            return verb.do(self.deck, asked)
+        self.deck.workers.submit(lambda: self._work(verb, asked, typed))
+        return None
+
+    def bounded(self, typed: str, work: Callable[[], Answer], *, begun: bool = False) -> Answer:
+        """The answer of `work`, or how a refusal or a fault of it reads. `begun`: something may have been done."""
+        try:
+            return work()
+        except Refusal as refusal:
+            return blocks.refused(refusal)
+        except Exception:
+            number = secrets.token_hex(4)
+            log.exception("fault %s in %s", number, typed)
+            return blocks.fault(number, begun=begun)
+
+    def acknowledge(self, ack: Any, answer: Answer) -> None:
+        """With the answer where there is one: a call less, and there at once."""
+        if answer is None:
+            ack()
+        else:
+            ack(**self.outward(answer))
+
+    def tell(self, asked: Asked, answer: Message) -> None:
+        """Says it to that person alone; where the address that came with the request fails, in the channel."""
+        payload = self.outward(answer) | {"replace_original": False}
+        payload |= {"thread_ts": asked.thread} if asked.thread else {}
+        client = asked.client
+        try:
+            hook = WebhookClient(asked.address, timeout=ANSWER_WITHIN, ssl=client.ssl, proxy=client.proxy)
+            said = hook.send_dict(payload)
+            if said.status_code == 200:
+                return
+            log.warning("Slack did not take an answer at its address: %s %s", said.status_code, said.body)
+        except OSError as error:
+            log.warning("Slack did not take an answer at its address: %s", error)
+        try:
+            client.chat_postEphemeral(
+                channel=asked.channel, user=asked.by, text=payload["text"], blocks=payload["blocks"]
+            )
+        except (SlackApiError, OSError) as error:
+            log.warning("%s could not be told: %s", asked.by, error)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Lines up what needs no gate: a refusal that only has to be told."""
+        try:
+            self.deck.workers.submit(work)
+        except Refusal as refusal:
+            log.warning("an answer was not given: %s", refusal)
+
+    def shown(self, command: str, line: str) -> str:
+        """A typed line as the ledger and the log keep it."""
+        return self.deck.masker.text(f"{command} {plain(line)}".strip())[:200]
+
+    def outward(self, answer: Message) -> dict[str, Any]:
+        """An answer as Slack takes it, secrets masked, commands called what they are called here."""
+        blocks = [self._said(block) for block in answer.blocks]
+        return {"text": self._said(answer.text), "blocks": blocks, "response_type": "ephemeral"}
+
+    def _work(self, verb: Verb, asked: Asked, typed: str) -> None:
+        def work() -> Answer:
+            self._gate(verb, asked, typed)
+            if self.deck.roles.shared(asked.channel):
+                message = "People from outside are in this channel, so nothing is done from here."
+                raise Refusal("shared_channel", message, "Type it in a channel of your own workspace.")
+            return verb.do(self.deck, asked)
+
+        if answer := self.bounded(typed, work, begun=True):
+            self.tell(asked, answer)
+
+    def _gate(self, verb: Verb, asked: Asked, typed: str) -> None:
+        deck, role = self.deck, verb.role(self.deck, asked.by, asked.request)
+        if deck.roles.allowed(asked.by, role) if role else deck.roles.member(asked.by):
+            return
+        deck.board.record(asked.by, AccessDenied(command=typed, role=role or "members"))
+        if not role:
+            message = "This is for full members of this workspace: no guests, no people from others."
+            raise Refusal("role_needed", message, "Ask somebody here to do it for you.")
+        people = mentions(deck.roles.people(role)[:5])
+        hint = (
+            f"Ask one of them: {people}" if people else f"An admin lists them under roles.{role} in the configuration."
+        )
+        raise Refusal("role_needed", f"`{typed}` is for {role}, and you are not one of them.", hint)
+
+    def _said(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._renamed(self.deck.masker.text(value))
+        if isinstance(value, dict):
+            return {key: self._said(each) for key, each in value.items()}
+        return [self._said(each) for each in value] if isinstance(value, list | tuple) else value
+
+    def _renamed(self, text: str) -> str:
+        return re.sub(r"(?<![\w/.:-])/(handoff|stage|promote)\b(?![/.])", lambda found: self._names[found[1]], text)

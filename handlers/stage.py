@@ -1,0 +1,256 @@
+"""Touches runs on staging for `/stage`: its verbs, and the form that asks for the note to an answer."""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from handlers import blocks
+from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
+from handlers.handoff import Metadata, newest, on_prod, open_form, release_row
+from handlers.words import Form, Request
+from plans.errors import Refusal
+from plans.events import EnvironmentLocked, EnvironmentUnlocked
+from plans.records import EnvironmentState, Release, Run
+
+ON_PROD = ("promotion", "rollback")
+"""Kinds of runs that `/promote` starts, shows and stops; the others are `/stage`'s."""
+
+
+def started(deck: Deck, run: Run) -> Answer:
+    """That a run was started, where to watch it, and what it waits for."""
+    waits = deck.runs.waits_for(run)
+    waiting = f"It begins when run {waits.number} ({name(deck, waits)}) has ended." if waits else ""
+    where = f"Watch it in <#{deck.settings.config.slack.channel}>."
+    return blocks.said(f"Run {run.number} started: {name(deck, run)}.", waiting, where)
+
+
+def name(deck: Deck, run: Run) -> str:
+    return blocks.run_name(run, deck.board.release(run.release) if run.release else None)
+
+
+def run_rows(deck: Deck, runs: list[Run]) -> list[str]:
+    releases = {release.id: release for release in deck.board.table(Release)}
+    return [blocks.run_row(run, releases.get(run.release or ""), deck.runs.waits_for(run)) for run in runs]
+
+
+def _run(deck: Deck, asked: Asked) -> Answer:
+    if not asked.request.release:
+        return _candidates(deck)
+    release = deck.board.release(asked.request.release)
+    if release.withdrawn is not None:
+        why = release.withdrawn or "no reason was given"
+        raise Refusal("withdrawn", f"{release.id} was withdrawn: {why}.", "Hand a new package off: /handoff")
+    app = deck.settings.apps.get(release.app)
+    if app is None:
+        hint = f"There are {', '.join(deck.settings.apps)}; an admin adds it under apps: in the configuration."
+        raise Refusal("unknown_app", f"The configuration has no app {release.app} (any more).", hint)
+    run = deck.runs.start("rehearsal", by=asked.by, environment=app.staging, release=release.id)
+    return started(deck, run)
+
+
+def _candidates(deck: Deck) -> Answer:
+    able = [r for r in newest(deck) if r.withdrawn is None and r.defective is None and not on_prod(deck, r)]
+    rows = [f"{release_row(deck, release)}\n      `/stage run {release.id}`" for release in able]
+    return blocks.listing("Which release?", rows, none="No release can be rehearsed: a developer hands one off first.")
+
+
+def _stagings(deck: Deck) -> set[str]:
+    return {app.staging for app in deck.settings.apps.values()}
+
+
+def _check(deck: Deck, asked: Asked) -> Answer:
+    environment = _one(asked.request.environment, _stagings(deck), "/stage check ENVIRONMENT")
+    return started(deck, deck.runs.start("check", by=asked.by, environment=environment))
+
+
+def _reset(deck: Deck, asked: Asked) -> Answer:
+    environment = _one(asked.request.environment, _stagings(deck), "/stage reset ENVIRONMENT")
+    return started(deck, deck.runs.start("reset", by=asked.by, environment=environment))
+
+
+def _one(named: str, candidates: Collection[str], usage: str) -> str:
+    """The environment that was named, or the only one that it could be. Raises Refusal with the list of them."""
+    listed = ", ".join(sorted(candidates))
+    if named and named not in candidates:
+        raise Refusal("wrong_environment", f"This cannot be done to {named}.", f"It can be done to: {listed}.")
+    if named:
+        return named
+    if len(candidates) != 1:
+        raise Refusal("which_environment", f"Which environment? There are {listed}.", f"Type: {usage}")
+    return next(iter(candidates))
+
+
+# Answers.
+
+NOTED = frozenset({"fail", "failed", "done_with_help"})
+"""Choices whose button asks for a note first."""
+
+
+def _answerer(deck: Deck, user: str, request: Request) -> str:
+    """The role that the run's question is for; everybody is told that there is none."""
+    asked = deck.board.run(request.run or 0).question
+    return asked.role if asked else EVERYBODY
+
+
+def _answer(deck: Deck, asked: Asked) -> Answer:
+    request = asked.request
+    number = request.run or 0
+    run = deck.runs.decide(number, request.choice, by=asked.by, note=request.text, question=request.question)
+    going = "It goes on." if run.active else f"It has ended: {run.verdict}."
+    return blocks.said(f"Run {number} has your answer: {request.choice.replace('_', ' ')}. {going}")
+
+
+def ask_for_note(deck: Deck, asked: Asked) -> Answer:
+    """Opens the form for the note to a choice that was pressed, or says what became of the question."""
+    request = asked.request
+    question = deck.board.run(request.run or 0).question
+    if question is None or request.question not in (None, question.number):
+        return _answer(deck, asked)
+    metadata = Metadata(
+        channel=asked.channel,
+        address=asked.address,
+        thread=asked.thread,
+        run=request.run or 0,
+        question=question.number,
+        choice=request.choice,
+    )
+    encoded = msgspec.json.encode(metadata).decode()
+    open_form(asked, blocks.note_form(request.run or 0, question, request.choice, encoded))
+    return None
+
+
+# Stopping.
+
+
+def _abort(deck: Deck, asked: Asked) -> Answer:
+    return stop(deck, asked, "/stage abort", lambda run: run.kind not in ON_PROD)
+
+
+def stop(deck: Deck, asked: Asked, command: str, ours: Callable[[Run], bool]) -> Answer:
+    """Stops the run that was named, or the only one of `ours` that goes on."""
+    number = asked.request.run
+    if number is None:
+        going = [run for run in deck.board.table(Run) if run.active and ours(run)]
+        if not going:
+            raise Refusal("nothing_runs", "There is no run to stop.", "See what runs: /stage status")
+        if len(going) > 1:
+            listed = "; ".join(f"{command} {run.number}: {name(deck, run)}" for run in going)
+            raise Refusal("which_run", f"Which one? {len(going)} runs go on.", listed)
+        number = going[0].number
+    run = deck.runs.abort(number, by=asked.by, now=asked.request.now)
+    if run.verdict:
+        how = f"has ended: {run.verdict}."
+    elif asked.request.now:
+        how = "is being stopped at once, with what it started on the hosts."
+    else:
+        how = f"stops after its present step. At once: `{command} {number} now`"
+    return blocks.said(f"Run {number} ({name(deck, run)}) {how}")
+
+
+# What is known.
+
+
+def _status(deck: Deck, asked: Asked) -> Answer:
+    board = deck.board
+    going = [run for run in board.table(Run) if run.active]
+    rows = run_rows(deck, going)
+    for environment in deck.settings.environments:
+        state = board.environment(environment)
+        holder = next((run for run in going if run.holds and run.environment == environment), None)
+        rows.append(blocks.environment_row(state, holder, _deployed(deck, state)))
+    return blocks.listing("Runs and environments", rows, none="", more="/stage history")
+
+
+def _deployed(deck: Deck, state: EnvironmentState) -> list[str]:
+    latest = [deck.board.release(stack[-1]) for stack in state.deployed.values() if stack]
+    return [f"{release.app} {release.version} ({release.id})" for release in latest]
+
+
+def _history(deck: Deck, asked: Asked) -> Answer:
+    runs = sorted(deck.board.table(Run), key=lambda run: -run.number)
+    rows = run_rows(deck, [run for run in runs if run.kind not in ON_PROD])
+    more = "The whole story is on the ledger: `quarterdeck ledger show`"
+    return blocks.listing("Runs on staging, the latest first", rows, none="There was none yet.", more=more)
+
+
+# Locks.
+
+
+def _lock(deck: Deck, asked: Asked) -> Answer:
+    board, request = deck.board, asked.request
+    environment = _one(request.environment, tuple(deck.settings.environments), "/stage lock ENVIRONMENT REASON")
+    with board.deciding:
+        state = board.environment(environment)
+        if state.locked is not None:
+            message = f"{environment} is locked already by <@{state.locked_by}>: {state.locked}."
+            raise Refusal("already_locked", message, f"To lock it anew: /stage unlock {environment} first")
+        board.record(asked.by, EnvironmentLocked(environment=environment, reason=request.text))
+        holder = next((run for run in board.table(Run) if run.holds and run.environment == environment), None)
+    goes_on = f"Run {holder.number}, which is on it, goes on; the next must wait." if holder and holder.steps else ""
+    return blocks.said(f"{environment} is locked: no run begins on it until `/stage unlock {environment}`.", goes_on)
+
+
+def _unlock(deck: Deck, asked: Asked) -> Answer:
+    board = deck.board
+    with board.deciding:
+        known = deck.settings.environments
+        locked = [each for each in known if board.environment(each).locked is not None]
+        if not locked or (asked.request.environment and asked.request.environment not in locked):
+            what = asked.request.environment or "Nothing"
+            raise Refusal(
+                "not_locked", f"{what} is {'not ' if asked.request.environment else ''}locked.", "See: /stage status"
+            )
+        environment = _one(asked.request.environment, locked, "/stage unlock ENVIRONMENT")
+        board.record(asked.by, EnvironmentUnlocked(environment=environment))
+    deck.runs.enter_all()
+    return blocks.said(f"{environment} is unlocked; what waited for it goes on.")
+
+
+def _help(deck: Deck, asked: Asked) -> Answer:
+    return blocks.helped("/stage", STAGE)
+
+
+STAGE = verbs(
+    Verb(
+        Form("run", ("release?",), "/stage run R-1"),
+        "Rehearses it on its staging: restore, deploy, test. Without a release: lists those that could be.",
+        "admins",
+        _run,
+    ),
+    Verb(
+        Form("check", ("environment?",), "/stage check [ENVIRONMENT]"),
+        "Is staging fit for a rehearsal? Power on, restore, confirm.",
+        "admins",
+        _check,
+    ),
+    Verb(
+        Form("reset", ("environment?",), "/stage reset [ENVIRONMENT]"),
+        "Brings staging back to the last rehearsal's snapshot.",
+        "admins",
+        _reset,
+    ),
+    Verb(
+        Form("answer", ("run", "choice", "reason?"), "/stage answer RUN CHOICE [NOTE]"),
+        "Answers what a run asks you, as its buttons do. `/stage answer 3 retry the disk was full`",
+        _answerer,
+        _answer,
+    ),
+    Verb(
+        Form("abort", ("run?", "now?"), "/stage abort [RUN] [now]"),
+        "Stops a run after its present step; `now`: at once, with what it started on the hosts.",
+        "admins",
+        _abort,
+    ),
+    Verb(
+        Form("lock", ("in?", "reason"), "/stage lock [ENVIRONMENT] REASON"),
+        "No run begins there until it is unlocked; prod too. `/stage lock staging the network is rebuilt`",
+        "admins",
+        _lock,
+    ),
+    Verb(Form("unlock", ("environment?",), "/stage unlock [ENVIRONMENT]"), "Ends a lock.", "admins", _unlock),
+    Verb(
+        Form("status", (), "/stage status"), "What runs, and how each environment is.", EVERYBODY, _status, at_once=True
+    ),
+    Verb(Form("history", (), "/stage history"), "The runs on staging so far.", EVERYBODY, _history, at_once=True),
+    Verb(Form("help", ("reason?",), "/stage help"), "This.", EVERYBODY, _help, at_once=True),
+)

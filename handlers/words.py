@@ -1,0 +1,250 @@
+"""Decides what a typed line asks for: its verb and its arguments, or a Refusal that says how it is typed."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from handlers.letters import DASHES, QUOTES, plain, short, split, token
+from handlers.times import when
+from plans.errors import Refusal
+
+CHOICES = ("retry", "skip", "abort", "done", "done_with_help", "failed", "pass", "fail", "wait", "stop")
+"""Every answer that a question of a run can have."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. A field that the verb does not take, or that was left out, is empty.
+
+    `release` is written R-1; `question` is that of the run where it was named; `file` the id of an uploaded one; `at`
+    is aware, in the configured timezone; `text` is the rest of the line: a reason or a note.
+    """
+
+    verb: str
+    release: str = ""
+    run: int | None = None
+    question: int | None = None
+    environment: str = ""
+    choice: str = ""
+    now: bool = False
+    source: str = ""
+    file: str = ""
+    digest: str = ""
+    at: datetime | None = None
+    text: str = ""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How a verb is typed: the arguments it takes, in order, with a `?` after one that may be left out.
+
+    `usage` shows it as help does. The form with the key "" is what the command does when its first word is no verb.
+    """
+
+    verb: str
+    takes: tuple[str, ...]
+    usage: str
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a line is read against: the time, the timezone of the configuration, and its environments' names."""
+
+    now: datetime
+    zone: ZoneInfo
+    environments: tuple[str, ...] = ()
+
+
+def parse(command: str, forms: Mapping[str, Form], line: str, around: Surroundings) -> Request:
+    """The request in a line typed after `command`, which is written with its slash; `forms` has at least `help`.
+
+    An empty line means `open`, or `help` where there is no such verb.
+    Raises Refusal: `unknown_verb` with the nearest one, `missing_word`, `unexpected_words`, and what is wrong with an
+    argument: `bad_release`, `bad_run`, `bad_choice`, `bad_time`, `bad_digest`, `unknown_environment`.
+    """
+    words = plain(line)
+    first, rest = split(words)
+    verb = token(first)
+    if not words:
+        return Request(verb="open" if "open" in forms else "help")
+    if verb in forms and verb:
+        form = forms[verb]
+    elif "" in forms and _may_start(forms[""], first):
+        form, rest = forms[""], words
+    else:
+        raise _unknown(command, forms, verb or first)
+    found: _Found = {}
+    for argument in form.takes:
+        rest = _READERS[argument.rstrip("?")](rest, found, around, form.usage)
+        name = _FIELDS.get(argument, argument)
+        if name not in found and not argument.endswith("?"):
+            raise Refusal("missing_word", f"{form.usage} needs {_CALLED[argument]}.", f"Type: {form.usage}")
+    if rest:
+        raise Refusal("unexpected_words", f"“{short(rest)}” was not expected after that.", f"Type: {form.usage}")
+    return Request(verb=form.verb, **found)
+
+
+def _may_start(form: Form, word: str) -> bool:
+    if form.takes[0] == "release":
+        return _RELEASE.fullmatch(token(word)) is not None
+    return "/" in word or "\\" in word or bool(re.search(r"\.(zip|tgz|gz)\W*$", word, re.IGNORECASE))
+
+
+def _unknown(command: str, forms: Mapping[str, Form], verb: str) -> Refusal:
+    near = difflib.get_close_matches(verb, [name for name in forms if name], 1, 0.5)
+    hint = f"Did you mean {forms[near[0]].usage}? " if near else ""
+    message = f"{command} has no “{short(verb)}”."
+    return Refusal("unknown_verb", message, f"{hint}All it can do: {command} help")
+
+
+# Each argument: what is left of the line after it, with what it says put into `found`.
+
+_RELEASE = re.compile(r"(?:r-?)?([0-9]{1,9})", re.ASCII)
+_RUN = re.compile(r"#?([0-9]{1,9})(?:/([0-9]{1,9}))?", re.ASCII)
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
+
+_Found = dict[str, Any]
+
+
+def _release(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    word, after = split(rest)
+    number = _RELEASE.fullmatch(token(word))
+    if number:
+        found["release"] = f"R-{int(number[1])}"
+        return after
+    if word:
+        message = f"“{short(word)}” is no release: they are called R-1, R-2 and so on."
+        raise Refusal("bad_release", message, f"See them all: /handoff list. Type: {usage}")
+    return rest
+
+
+def _run(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    word, after = split(rest)
+    number = _RUN.fullmatch(token(word))
+    if number:
+        found["run"] = int(number[1])
+        found["question"] = int(number[2]) if number[2] else None
+        return after
+    if word and token(word) != "now":
+        raise Refusal("bad_run", f"“{short(word)}” is no number of a run.", f"See them: /stage history. Type: {usage}")
+    return rest
+
+
+def _now(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    word, after = split(rest)
+    if token(word) == "now":
+        found["now"] = True
+        return after
+    return rest
+
+
+def _environment(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """The whole rest is an environment's name."""
+    word, _ = split(rest)
+    left = _leading_environment(rest, found, around, usage)
+    if word and "environment" not in found:
+        near = difflib.get_close_matches(token(word), around.environments, 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        message = f"There is no environment “{short(word)}”."
+        raise Refusal("unknown_environment", message, f"{hint}There are: {', '.join(around.environments)}.")
+    return left
+
+
+def _leading_environment(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """An environment's name where the first word is one; else that word belongs to what follows."""
+    word, after = split(rest)
+    for name in around.environments:
+        if token(word) == name.casefold():
+            found["environment"] = name
+            return after
+    return rest
+
+
+def _choice(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    spoken = rest.translate(DASHES).casefold()
+    for choice in sorted(CHOICES, key=len, reverse=True):
+        pattern = re.escape(choice).replace("_", "[ _-]")
+        if matched := re.match(rf"[\"'`]?{pattern}[\"'`]?[:,.]?(?= |$)", spoken):
+            found["choice"] = choice
+            return rest[matched.end() :].lstrip()
+    word, _ = split(rest)
+    if word:
+        near = difflib.get_close_matches(token(word), CHOICES, 1, 0.5)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise Refusal("bad_choice", f"“{short(word)}” is no answer.", f"{hint}Answers: {', '.join(CHOICES)}.")
+    return rest
+
+
+def _source(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    quote = rest[:1].translate(QUOTES)
+    end = rest.translate(QUOTES).find(quote, 1) if quote in ("'", '"') else -1
+    source, after = (rest[1:end], rest[end + 1 :].lstrip()) if end > 0 else split(rest)
+    if source:
+        found["source"] = source
+    return after
+
+
+def _digest(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    word, after = split(rest)
+    if not word:
+        return rest
+    digest = _DIGEST.fullmatch(token(word))
+    if digest is None:
+        message = f"“{short(word)}” is no SHA-256: that is sha256: and 64 hexadecimal digits."
+        raise Refusal("bad_digest", message, f"sha256sum FILE tells it. Type: {usage}")
+    found["digest"] = digest[1]
+    return after
+
+
+def _at(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    return _time_after("at", rest, found, around, usage)
+
+
+def _until(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    return _time_after("until", rest, found, around, usage)
+
+
+def _time_after(word: str, rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    first, after = split(rest)
+    if token(first) != word:
+        return rest
+    found["at"], left = when(after, around.now, around.zone)
+    return left
+
+
+def _reason(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    if rest:
+        found["text"] = rest
+    return ""
+
+
+def _stoppable(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """A run by its number, or a release (with its R) whose promotion is scheduled."""
+    reader = _release if token(rest).startswith("r") else _run
+    return reader(rest, found, around, usage)
+
+
+_READERS = {
+    "release": _release,
+    "run": _run,
+    "now": _now,
+    "environment": _environment,
+    "in": _leading_environment,
+    "choice": _choice,
+    "source": _source,
+    "digest": _digest,
+    "at": _at,
+    "until": _until,
+    "stoppable": _stoppable,
+    "reason": _reason,
+}
+_FIELDS = {"in": "environment", "until": "at", "reason": "text"}
+_CALLED = {
+    "release": "a release, R-1 say",
+    "run": "the number of a run",
+    "choice": "an answer",
+    "source": "an address or a path",
+    "reason": "a reason",
+}
