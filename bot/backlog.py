@@ -1,0 +1,78 @@
+"""Decides what is told next, and which messages a record makes stale."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from bot.scribe import Noted
+from plans import events as e
+from plans.records import Run
+
+
+class Post(msgspec.Struct, frozen=True):
+    """A message that is to be posted: `seq`, `at` and `record` are of the ledger's record that calls for it.
+
+    `noted` is absent where a message is posted anew in place of one that cannot be edited any more.
+    """
+
+    key: str
+    seq: int
+    at: str
+    record: str
+    noted: Noted | None = None
+
+    @property
+    def thread(self) -> str:
+        return thread_of(self.key)
+
+    @property
+    def under(self) -> str:
+        """The key of the message that this one replies to; empty where it stands in the channel itself."""
+        return "" if self.thread == self.key else self.thread
+
+    @property
+    def urgent(self) -> bool:
+        """Questions, ends, and what stands in the channel itself go before the steps of other runs."""
+        return not self.under or self.key.endswith("/end") or "/question/" in self.key
+
+
+def thread_of(key: str) -> str:
+    """The key of the message that a message stands under: `run/3` for `run/3/end`; its own where it stands alone."""
+    return "/".join(key.split("/")[:2]) if key.startswith("run/") else key
+
+
+def in_order(posts: Iterable[Post]) -> list[Post]:
+    """The next post of each thread, the most urgent first; within a thread the ledger's order is kept."""
+    threads: dict[str, list[Post]] = {}
+    for post in sorted(posts, key=lambda post: (post.seq, post.key.endswith("/end"))):
+        threads.setdefault(post.thread, []).append(post)
+    waiting = sorted(threads.values(), key=lambda thread: (not any(post.urgent for post in thread), thread[0].seq))
+    return [thread[0] for thread in waiting]
+
+
+def edits_in_order(keys: Iterable[str], ended: frozenset[str]) -> list[str]:
+    """Messages of runs that have `ended` (keys like run/3) first, then questions, the rest as they became stale."""
+    return sorted(keys, key=lambda key: (thread_of(key) not in ended, "/question/" not in key))
+
+
+def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
+    """Keys of messages that read differently after a record; whether they were ever posted is not looked at."""
+    run, event = noted.run, noted.entry.event
+    if run is not None:
+        yield f"run/{run.number}"
+        if run.questions and isinstance(event, e.RunDecided | e.RunFinished):
+            yield f"run/{run.number}/question/{run.questions[-1].number}"
+    match event:
+        case e.RunStarted() if run and run.kind in ("promotion", "rollback"):
+            yield from _ends(run.release, runs)
+        case e.RunFinished():
+            yield from (f"run/{other.number}" for other in runs if other.active and not other.steps)
+            yield from _ends(run.release if run else None, runs)
+        case e.ReleaseWithdrawn(release=release) | e.ReleaseDefective(release=release):
+            yield f"release/{release}"
+            yield from _ends(release, runs)
+
+
+def _ends(release: str | None, runs: Iterable[Run]) -> Iterator[str]:
+    """The ends of a release's runs: their buttons may not apply any more."""
+    yield from (f"run/{run.number}/end" for run in runs if run.verdict and release and run.release == release)

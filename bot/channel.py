@@ -1,0 +1,177 @@
+"""Touches one Slack channel: posts, edits, looks, uploads, each once, and says how it went."""
+
+import logging
+import re
+from collections.abc import Iterator
+from http.client import HTTPException
+from typing import Any
+
+import msgspec
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.blocks import Message
+
+log = logging.getLogger(__name__)
+
+EVENT = "quarterdeck"
+PAGES = 20
+"""Pages of 200 messages that are looked through at most, newest first in the channel."""
+
+TOO_RICH = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
+"""Refusals of how a message is shown: a simpler one may pass."""
+NOT_EDITED = frozenset({"block_mismatch", "edit_window_closed", "message_not_found", "cant_update_message"})
+"""Refusals after which a message is never edited again."""
+NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
+"""Refusals because the message to reply to is gone."""
+
+_MEND = {
+    "not_in_channel": "invite the bot there: /invite @quarterdeck",
+    "channel_not_found": "check slack.channel in the configuration; a private channel must invite the bot first",
+    "is_archived": "bring the channel back, or name another one under slack.channel",
+    "restricted_action": "let the app post in that channel",
+    "missing_scope": "install the app again with the scopes that `quarterdeck manifest` lists",
+    "invalid_auth": "check slack.bot_token in the configuration",
+    "not_authed": "check slack.bot_token in the configuration",
+    "token_revoked": "install the app again and put its new token into the configuration",
+    "account_inactive": "install the app again and put its new token into the configuration",
+}
+_PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """Slack took it."""
+
+    ts: str = ""
+
+
+class Later(msgspec.Struct, frozen=True):
+    """Slack wants to be asked again after these seconds, by this method."""
+
+    seconds: float
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """No answer, or none that says anything: it may have been done or not."""
+
+    why: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Slack said no, by its own error code."""
+
+    error: str
+
+    @property
+    def mend(self) -> str:
+        """What a person must do about the whole channel; empty where it is about one message."""
+        return _MEND.get(self.error, "")
+
+
+Answer = Sent | Later | Lost | Refused
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What a message carries so that it is found again: its key, and the hash of the record that called for it."""
+
+    key: str
+    record: str
+
+    def metadata(self) -> dict[str, Any]:
+        return {"event_type": EVENT, "event_payload": {"key": self.key, "record": self.record}}
+
+
+class Channel:
+    """Each call is made once: a client that tries again by itself would post twice after a lost answer."""
+
+    def __init__(self, client: WebClient, channel: str) -> None:
+        self.id = channel
+        self._client = WebClient(
+            token=client.token,
+            base_url=client.base_url,
+            timeout=client.timeout,
+            ssl=client.ssl,
+            proxy=client.proxy,
+            retry_handlers=[],
+        )
+
+    def post(self, message: Message, mark: Mark, thread: str | None) -> Answer:
+        """`thread` is the ts of the message to reply to."""
+        broadcast = {"reply_broadcast": True} if thread and message.broadcast else {}
+        return self._call(
+            "chat.postMessage",
+            text=message.text,
+            blocks=list(message.blocks),
+            metadata=mark.metadata(),
+            unfurl_links=False,
+            unfurl_media=False,
+            **({"thread_ts": thread} if thread else {}),
+            **broadcast,
+        )
+
+    def edit(self, message: Message, ts: str) -> Answer:
+        """`parse` is said because an edit, unlike a post, would find names and links in plain text by itself."""
+        blocks = list(message.blocks)
+        return self._call("chat.update", ts=ts, text=message.text, blocks=blocks, parse="none", link_names=False)
+
+    def find(self, thread: str | None, since: float, found: dict[Mark, str]) -> Answer:
+        """Puts the ts of every message of ours since that time (epoch seconds) into `found`."""
+        try:
+            for message in self._messages(thread, since):
+                metadata = message.get("metadata") or {}
+                payload = metadata.get("event_payload") or {}
+                if metadata.get("event_type") == EVENT:
+                    found[Mark(str(payload.get("key")), str(payload.get("record")))] = message["ts"]
+        except (SlackClientError, HTTPException, OSError) as error:
+            return _answer(error)
+        return Sent()
+
+    def upload(self, name: str, title: str, content: str, thread: str) -> Answer:
+        """A text file into a thread."""
+        try:
+            self._client.files_upload_v2(
+                filename=name,
+                content=content,
+                title=title,
+                snippet_type="text",
+                channel=self.id,
+                thread_ts=thread,
+            )
+        except (SlackClientError, HTTPException, OSError) as error:
+            return _answer(error)
+        return Sent()
+
+    def _call(self, method: str, **arguments: Any) -> Answer:
+        try:
+            said = self._client.api_call(method, json={"channel": self.id, **arguments})
+        except (SlackClientError, HTTPException, OSError) as error:
+            return _answer(error)
+        return Sent(str(said["ts"]))
+
+    def _messages(self, thread: str | None, since: float) -> Iterator[dict[str, Any]]:
+        more: dict[str, Any] = {
+            "channel": self.id,
+            "oldest": f"{since:.6f}",
+            "limit": 200,
+            "include_all_metadata": True,
+        }
+        method = "conversations.replies" if thread else "conversations.history"
+        for _ in range(PAGES):
+            said = self._client.api_call(method, params=more | ({"ts": thread} if thread else {}))
+            yield from said["messages"]
+            more["cursor"] = (said.get("response_metadata") or {}).get("next_cursor")
+            if not more["cursor"]:
+                return
+
+
+def _answer(error: Exception) -> Answer:
+    """How a call went that raised this."""
+    if not isinstance(error, SlackApiError):
+        return Lost(f"{type(error).__name__}: {error}")
+    code, status = str(error.response.get("error")), error.response.status_code
+    if status == 429 or code in ("ratelimited", "rate_limited"):
+        after = error.response.headers.get("Retry-After", "")
+        return Later(float(after) if after.isdigit() else 30.0)
+    if status >= 500 or code in _PASSING or not re.fullmatch(r"[a-z_]+", code):
+        return Lost(f"status {status}: {code[:100]}")
+    return Refused(code)

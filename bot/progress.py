@@ -1,0 +1,366 @@
+"""Touches the channel, alone: tells what the ledger calls for, and keeps what was told true."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from slack_sdk import WebClient
+
+from bot.backlog import Post, edits_in_order, in_order, stale, thread_of
+from bot.blocks import Message
+from bot.board import Board
+from bot.cards import RUNGS
+from bot.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Later, Lost, Mark, Refused, Sent
+from bot.ledger import Damaged, stamp
+from bot.pace import Pace, Rate
+from bot.scribe import LogFile, Masker, Noted, Scribe, as_they_were
+from plans.errors import Refusal
+from plans.events import Entry, MessagePosted
+from plans.records import Due, Release, Run
+
+log = logging.getLogger(__name__)
+
+RATES = {"chat.postMessage": Rate(1.0, 10), "chat.update": Rate(60 / 45, 5)}
+"""Within Slack's: a post a second a channel with a short burst, 50 edits a minute for all runs together."""
+
+FRESH = timedelta(hours=1)
+"""How long after its end a run's messages are brought up to date at a start."""
+
+SKEW = 300.0
+"""Seconds that Slack's clock may be behind ours."""
+
+_POST, _EDIT, _LOOK, _UPLOAD, _SLACK = "chat.postMessage", "chat.update", "conversations", "files", "slack"
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """The whole output of a step, on its way into the thread of a run."""
+
+    file: LogFile
+    thread: str
+
+
+class Publisher:
+    """The only one who posts and edits. It works from the board alone, in one thread: no run ever waits for it.
+
+    `plan_of`: the phases of a run; `audience`: whom to call for a role; `waits_for`: the run that one waits for;
+    `inspection`: seconds that a failed staging is left for a look. `idle` is set while nothing is left to tell.
+    `now` gives seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        client: WebClient,
+        channel: str,
+        *,
+        data_dir: Path,
+        masker: Masker,
+        plan_of: Callable[[Run], tuple[str, ...]],
+        audience: Callable[[str], tuple[str, ...]],
+        waits_for: Callable[[Run], Run | None],
+        inspection: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.idle = threading.Event()
+        self._board = board
+        self._channel = Channel(client, channel)
+        self._scribe = Scribe(
+            board, data_dir, masker, plan_of=plan_of, audience=audience, waits_for=waits_for, inspection=inspection
+        )
+        self._pace = Pace(RATES, now)
+        self._wake = threading.Condition()
+        self._heard: list[Noted] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._before: dict[str, int] = {}
+        self._posts: dict[str, Post] = {}
+        self._edits: dict[str, None] = {}
+        self._uploads: deque[Upload] = deque()
+        self._shown: dict[str, Message] = {}
+        self._unsure: set[str] = set()
+        self._plain: set[str] = set()
+        self._rung = 0
+        self._trouble = ""
+
+    def listen(self) -> None:
+        """From here on it knows of everything: what was not told before, and what is recorded from now on."""
+        with self._board.deciding:
+            self._board.listeners.append(self._hear)
+            self._before = {due.key: due.seq for due in self._board.table(Due)}
+            fresh = self._board.now() - FRESH
+            for run in self._board.table(Run):
+                if run.active or datetime.fromisoformat(run.finished) > fresh:
+                    edited = (k for k in run.messages if k == thread_of(k) or k.endswith("/end") or "/question/" in k)
+                    self._edits |= dict.fromkeys(edited)
+
+    def start(self) -> None:
+        self.listen()
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Waits at most that many seconds for the call that is under way; what is left is told at the next start."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout)
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until everything that is on the ledger is told; False where that many seconds were not enough."""
+        return self.idle.wait(timeout)
+
+    def turn(self) -> float | None:
+        """Does the next thing that may be done now: 0 when it did one, else the seconds until one may be done, None
+        when nothing is left to do. The thread calls nothing else, and tests call it in its place."""
+        self._catch_up()
+        longest: float | None = None
+        for wait, act in self._ready():
+            if not wait:
+                act()
+                return 0.0
+            longest = wait if longest is None else min(longest, wait)
+        return longest
+
+    # --- its thread ------------------------------------------------------------------------------------------------
+
+    def _hear(self, entry: Entry) -> None:
+        """Called under the board's lock with each record: only noted down."""
+        if isinstance(entry.event, MessagePosted):
+            return
+        number = getattr(entry.event, "run", None)
+        noted = Noted(entry, self._board.run(number) if number else None)
+        with self._wake:
+            self._heard.append(noted)
+            self.idle.clear()
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                wait = self.turn()
+            except Exception as fault:
+                if isinstance(fault, Refusal) and fault.code == "stopping":
+                    return
+                log.exception("a message could not be told")
+                wait = self._pace.fail(_SLACK)
+            with self._wake:
+                if self._stopping:
+                    return
+                if self._heard or wait == 0:
+                    continue
+                if wait is None:
+                    self.idle.set()
+                self._wake.wait(wait)
+
+    # --- what there is to do ---------------------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        """What was heard since the last turn becomes posts and edits."""
+        if self._before:
+            self._remember()
+        with self._wake:
+            heard, self._heard = self._heard, []
+        if not heard:
+            return
+        with self._board.deciding:
+            due = list(self._board.table(Due))
+            runs = list(self._board.table(Run))
+        by_seq = {noted.entry.seq: noted for noted in heard}
+        self._posts |= {one.key: _post(one.key, by_seq[one.seq]) for one in due if one.seq in by_seq}
+        for noted in heard:
+            self._edits |= dict.fromkeys(stale(noted, runs))
+
+    def _remember(self) -> None:
+        """What was due before this start, as it was then. Each may have been posted by a process that was killed
+        before it could write that down."""
+        before, self._before = self._before, {}
+        try:
+            found = as_they_were(self._board.ledger.path, set(before.values()))
+        except Damaged as damaged:
+            log.error("%d messages from before this start cannot be told: %s", len(before), damaged)
+            return
+        self._posts |= {key: _post(key, found[seq]) for key, seq in before.items()}
+        self._unsure |= before.keys()
+
+    def _ready(self) -> list[tuple[float, Callable[[], None]]]:
+        """All that could be done next, the most wanted first, each with the seconds until it may be."""
+        pace, found = self._pace, list[tuple[float, Callable[[], None]]]()
+        if self._uploads:
+            found.append((pace.wait(_SLACK, _UPLOAD), self._upload))
+        for post in in_order(self._posts.values()):
+            method = _LOOK if post.key in self._unsure else _POST
+            act = partial(self._look if post.key in self._unsure else self._tell, post)
+            found.append((pace.wait(_SLACK, method, post.thread), act))
+        self._edits = {key: None for key in self._edits if key not in self._posts and self._ts(key)}
+        ended = frozenset(f"run/{run.number}" for run in self._board.table(Run) if run.verdict) if self._edits else ()
+        for key in edits_in_order(self._edits, frozenset(ended)):
+            found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))
+        return found
+
+    def _ts(self, key: str) -> str | None:
+        """Where a message stands, as the ledger says."""
+        table, name = key.split("/")[:2]
+        documents = self._board.documents
+        owner = documents.get(("runs" if table == "run" else "releases", name))
+        return owner.messages.get(key) if isinstance(owner, Run | Release) else None
+
+    def _again(self, key: str) -> None:
+        """A message is posted anew, for the one that was there cannot serve any more."""
+        with self._board.deciding:
+            self._posts[key] = Post(key, 0, stamp(self._board.now()), self._board.ledger.tail.hash)
+
+    # --- doing it --------------------------------------------------------------------------------------------------
+
+    def _message(self, key: str, noted: Noted | None) -> Message:
+        return self._scribe.write(key, noted, rung=RUNGS[self._rung], plain=key in self._plain)
+
+    def _tell(self, post: Post) -> None:
+        thread = self._ts(post.under) if post.under else None
+        if post.under and thread is None:
+            return self._again(post.under)
+        message = self._message(post.key, post.noted)
+        self._pace.spend(_POST)
+        match self._channel.post(message, _mark(post), thread):
+            case Sent(ts):
+                self._shown[post.key] = message
+                self._told(post, ts)
+            case Later(seconds):
+                self._pace.pause(_POST, seconds)
+            case Lost(why):
+                self._unsure.add(post.key)
+                self._back_off(why)
+            case Refused() as refused:
+                self._post_refused(post, refused)
+
+    def _told(self, post: Post, ts: str) -> None:
+        """Slack has it, so it is written down; where that fails the message is looked for before it is tried again."""
+        self._good(post.thread)
+        try:
+            self._board.record("quarterdeck", MessagePosted(key=post.key, channel=self._channel.id, ts=ts))
+        except OSError as error:
+            self._unsure.add(post.key)
+            return self._back_off(f"the ledger does not take it: {error}")
+        del self._posts[post.key]
+        self._unsure.discard(post.key)
+        run = post.noted.run if post.noted else None
+        if run is not None and (parent := self._ts(post.thread)) and "/step/" in post.key:
+            files = self._scribe.logs(run, int(post.key.split("/")[3]))
+            self._uploads.extend(Upload(file, parent) for file in files)
+
+    def _post_refused(self, post: Post, refused: Refused) -> None:
+        if refused.error in TOO_RICH and self._simpler(post.key, refused.error):
+            return
+        if refused.error in NO_THREAD and post.under:
+            log.warning("the message of %s is gone (%s): it is posted anew", post.under, refused.error)
+            self._pace.fail(post.thread)
+            return self._again(post.under)
+        self._stuck(refused, post.thread)
+
+    def _look(self, post: Post) -> None:
+        """Whether the messages of one place whose fate is not known are there already."""
+        asked = [one for one in self._posts.values() if one.key in self._unsure and one.under == post.under]
+        found: dict[Mark, str] = {}
+        since = min(datetime.fromisoformat(one.at).timestamp() for one in asked) - SKEW
+        match self._channel.find(self._ts(post.under) if post.under else None, since, found):
+            case Later(seconds):
+                return self._pace.pause(_LOOK, seconds)
+            case Lost(why):
+                return self._back_off(why)
+            case Refused(error):
+                log.warning("Slack does not let the bot look (%s): a message may be posted twice", error)
+        self._unsure -= {one.key for one in asked}
+        for one in asked:
+            if ts := found.get(_mark(one)):
+                self._told(one, ts)
+
+    def _edit(self, key: str) -> None:
+        ts = self._ts(key) or ""
+        message = self._message(key, None)
+        del self._edits[key]
+        if message == self._shown.get(key):
+            return
+        self._pace.spend(_EDIT)
+        match self._channel.edit(message, ts):
+            case Sent():
+                self._shown[key] = message
+                self._good(key)
+                return
+            case Later(seconds):
+                self._pace.pause(_EDIT, seconds)
+            case Lost(why):
+                self._back_off(why)
+            case Refused(error) if error in NOT_EDITED:
+                return self._not_edited(key, error)
+            case Refused(error) if error in TOO_RICH and self._simpler(key, error):
+                pass
+            case Refused(error) as refused:
+                if not refused.mend:
+                    return log.warning("%s stays as it was told: Slack refuses its edit (%s)", key, error)
+                self._stuck(refused, key)
+        self._edits[key] = None
+
+    def _not_edited(self, key: str, error: str) -> None:
+        """The card of a run that goes on is posted anew; what is over stays as it was told."""
+        run = self._board.run(int(key.split("/")[1])) if key.startswith("run/") else None
+        if run is not None and run.active and key == thread_of(key):
+            log.warning("%s can no longer be edited (%s): it is posted anew", key, error)
+            return self._again(key)
+        log.warning("%s can no longer be edited (%s) and stays as it is", key, error)
+
+    def _upload(self) -> None:
+        upload = self._uploads[0]
+        content = self._scribe.content(upload.file)
+        name, title = upload.file.name, upload.file.title
+        answer = self._channel.upload(name, title, content, upload.thread) if content else Sent()
+        if isinstance(answer, Later):
+            return self._pace.pause(_UPLOAD, answer.seconds)
+        self._uploads.popleft()
+        if not isinstance(answer, Sent):
+            log.warning("%s is not in the thread (%s); its end is in the step's reply", upload.file.path, answer)
+
+    # --- what went wrong -------------------------------------------------------------------------------------------
+
+    def _simpler(self, key: str, error: str) -> bool:
+        """Whether there is a simpler way to show this message: without the plan block for all runs, without any
+        blocks for this message alone."""
+        if key in self._plain:
+            return False
+        if key.startswith("run/") and key == thread_of(key) and self._rung + 1 < RUNGS.index("text"):
+            self._rung += 1
+            log.warning(
+                "this workspace takes no %s (%s): %s from now on", RUNGS[self._rung - 1], error, RUNGS[self._rung]
+            )
+        else:
+            self._plain.add(key)
+            log.warning("%s is told in plain text: %s", key, error)
+        return True
+
+    def _back_off(self, why: str) -> None:
+        seconds = self._pace.fail(_SLACK)
+        log.warning("Slack does not answer (%s): the next try is in %.0f s", why, seconds)
+
+    def _stuck(self, refused: Refused, name: str) -> None:
+        """Refused for what a person must mend: tried again, ever more slowly, and said once."""
+        self._pace.fail(_SLACK if refused.mend else name)
+        if refused.error != self._trouble:
+            self._trouble = refused.error
+            log.error("%s cannot be told in %s: %s. %s", name, self._channel.id, refused.error, refused.mend)
+
+    def _good(self, name: str) -> None:
+        self._pace.good(_SLACK, name)
+        if self._trouble:
+            log.info("Slack takes messages again")
+            self._trouble = ""
+
+
+def _post(key: str, noted: Noted) -> Post:
+    return Post(key, noted.entry.seq, noted.entry.at, noted.entry.hash, noted)
+
+
+def _mark(post: Post) -> Mark:
+    return Mark(post.key, post.record)
