@@ -331,4 +331,5 @@ async def _copy_tree(source: Path, target: Path) -> None:
     )
     _, complaint = await process.communicate()
     if process.returncode:
+        await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
         raise OSError(f"cannot copy {source}: {complaint.decode(errors='replace').strip()}")

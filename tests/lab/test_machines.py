@@ -184,6 +184,19 @@ def test_a_snapshot_can_be_reverted_to_more_than_once(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_snapshot_that_cannot_be_copied_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def story() -> None:
+        inventory, machine = lab_of_one(tmp_path, "poweredOff")
+        await inventory.start()
+        machine.disk.rename(tmp_path / "lost")
+        with pytest.raises(OSError, match="cannot copy"):
+            await machine.take_snapshot("never")
+        assert machine.snapshots == []
+        assert list((machine.folder / "snapshots").iterdir()) == []
+
+    run(story)
+
+
 def names(tree: list[Snapshot]) -> list[object]:
     """A snapshot tree as nested lists of names."""
     return [[one.name, *names(one.children)] for one in tree]
