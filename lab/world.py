@@ -106,8 +106,8 @@ async def open_world(
         # vSphere's clients keep their connections for a quarter of an hour.
         tls = {"ssl_certfile": certificate, "ssl_keyfile": key, "timeout_keep_alive": 1800}
         await stack.enter_async_context(serving(app, vcenter_door, **tls))
-        stack.push_async_callback(app.state.vcenter.close)
         stack.push_async_callback(inventory.stop)
+        stack.push_async_callback(app.state.vcenter.close)  # first of all: a task under way could boot a VM again
         try:
             await inventory.start()
         except OSError as error:
