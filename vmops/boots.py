@@ -65,8 +65,7 @@ def restart(transport: Transport, spec: Spec, sink: Sink, limit: Limit) -> str:
     before, _, _ = job.head.decode(errors="replace").partition("\n")
     if not before or ending.how in ("nowhere", "unstarted"):
         raise Trouble("the restart was not begun")
-    # What a signal ended (128 and above) was ended by the machine that goes down.
-    if ending.exit and ending.exit < 128:
+    if ending.how == "exited" and ending.exit:
         raise Trouble(f"reboot ended with exit code {ending.exit}; who is not root needs `sudo -n reboot`")
     return await_host(transport, limit, other_than=before)
 

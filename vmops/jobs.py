@@ -21,12 +21,13 @@ _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 @dataclass(frozen=True)
 class Ending:
-    """How a job ended: with an exit code; not started at all; or gone without one, perhaps with the whole machine.
+    """How a job ended: by itself, with an exit code; by a signal that reached all of it; not started at all; or gone
+    without a trace, perhaps with the whole machine.
 
-    `stopped` says that somebody ended it.
+    `stopped` says that Quarterdeck ended it.
     """
 
-    how: Literal["exited", "nowhere", "unstarted", "gone", "rebooted"]
+    how: Literal["exited", "signalled", "nowhere", "unstarted", "gone", "rebooted"]
     exit: int | None = None
     stopped: bool = False
 
@@ -131,12 +132,12 @@ def _result(answer: Answer, code: int) -> str:
 
 def _ending(result: str) -> Ending:
     how, *more = result.split()
-    stopped = more == ["stopped"]
+    stopped = "stopped" in more
     match how:
         case "nowhere" | "unstarted" | "gone" | "rebooted":
             return Ending(how, stopped=stopped)
         case _:
-            return Ending("exited", int(how), stopped)
+            return Ending("signalled" if "signalled" in more else "exited", int(how), stopped)
 
 
 def _nowhere(_: bytes) -> None:

@@ -86,14 +86,14 @@ class Machine:
         while True:
             before = {task._moId for task in self._tasks()}
             try:
-                task = self._session.change(start)
-            except vim.fault.TaskInProgress as busy:
+                try:
+                    task = self._session.change(start)
+                except AnswerLost as lost:
+                    task = self._arrived(before, lost, limit)
+                self._session.wait(task, self._vm, limit)
+                return
+            except vim.fault.TaskInProgress as busy:  # said at once, or by the task that was refused
                 self._let_end(busy.task, limit)
-                continue
-            except AnswerLost as lost:
-                task = self._arrived(before, lost, limit)
-            self._session.wait(task, self._vm, limit)
-            return
 
     def _arrived(self, before: set[str], lost: AnswerLost, limit: Limit) -> vim.Task:
         """The task that came of a change whose answer was lost. Raises `lost` where none did."""

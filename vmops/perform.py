@@ -8,21 +8,17 @@ import msgspec
 
 from plans.actions import (
     Action,
-    Ask,
     At,
     AwaitHost,
     FindVm,
-    Note,
     Outcome,
     Power,
     ReadNics,
-    Record,
     RemoveSnapshot,
     Restart,
     RevertTo,
     Shell,
     TakeSnapshot,
-    Together,
     Upload,
 )
 from plans.environment import Environment, VCenter
@@ -43,6 +39,7 @@ LAST_LOOK = 5.0
 Other = Upload | AwaitHost | Restart | FindVm | ReadNics | Power | TakeSnapshot | RevertTo | RemoveSnapshot
 
 _WHY = {
+    "signalled": "outcome unknown: it was ended by a signal from outside, as a shutdown sends it",
     "nowhere": "the directory to start in is not there",
     "unstarted": "the command was never started",
     "gone": "outcome unknown: its process is gone, without an exit code",
@@ -91,7 +88,7 @@ class Performer:
         `deadline`: the seconds from now that replace the action's timeout. `cancel`, once set, ends the remote
         process group: aborted. `stop` ends a running job: failed, or what it came to where it was over already.
         """
-        if isinstance(action, Together | Ask | Record | Note):
+        if not isinstance(action, Shell | Other):
             raise TypeError(f"{type(action).__name__} is nothing that one machine could do")
         try:
             if isinstance(action, Shell):

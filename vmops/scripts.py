@@ -25,18 +25,21 @@ BOOT_ID = """boot_id() {
 """
 
 # Runs in a session of its own. The claim is a file that only one process can create, so that a start whose answer was
-# lost can be sent again. The traps let it outlive a signal to its process group and write down how the command ended.
+# lost can be sent again. The traps let it outlive a signal to its process group, as a shutdown sends it, and write down
+# how the command ended, and that it was not by itself.
 _SUPERVISE = """exec >/dev/null 2>&1
 set -C; { echo $$ >"$1/pid"; } || exit; set +C
-trap : HUP INT TERM
+hit=
+trap 'hit=" signalled"' HUP INT TERM
 printf '%s\\n' "$2" >"$1/run"
 if [ -n "$3" ] && ! cd "$3" 2>>"$1/err"; then
   code=nowhere
 else
   /bin/sh -c "$2" >>"$1/out" 2>>"$1/err"
   code=$?
+  [ "$code" -gt 128 ] || hit=
 fi
-echo "$code" >"$1/exit"
+echo "$code$hit" >"$1/exit"
 """
 
 _HERE = """case $base in /*) ;; *) base=$PWD/$base ;; esac
@@ -91,6 +94,7 @@ while :; do
   n=$((n + 1))
   case $n in 1 | 2) nap 0.005 ;; 3 | 4 | 5) nap 0.02 ;; 6 | 7 | 8) nap 0.05 ;; *) nap 0.2 ;; esac
 done
+case $end in *signalled) ! rebooted || end=rebooted ;; esac
 [ ! -e "$d/stopped" ] || end="$end stopped"
 printf '%s%s\\n' "$token" "$end" >&2
 """

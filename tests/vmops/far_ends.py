@@ -25,10 +25,16 @@ DEADLINE = 60.0
 NAMESPACE = "0123456789abcdef"
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
-# What a restart is on a host that must not restart: another boot id, and the job's processes gone.
+# What a restart is on a host that must not restart: another boot id, all connections cut, and the job told to end.
 FAKES = {
-    "sysctl": '#!/bin/sh\nexec cat "$FAKES/boot_id"\n',
-    "reboot": '#!/bin/sh\ncat /proc/sys/kernel/random/uuid >"$FAKES/boot_id"\nkill -9 $PPID\n',
+    "sysctl": """#!/bin/sh
+exec cat "$FAKES/boot_id"
+""",
+    "reboot": """#!/bin/sh
+cat /proc/sys/kernel/random/uuid >"$FAKES/boot_id"
+kill -9 $(cat "/proc/$(cat "$FAKES/sshd")/task/"*/children)
+kill -s TERM -- "-$(ps -o sess= -p $$ | tr -d ' ')"
+""",
 }
 
 
@@ -123,7 +129,7 @@ class Sshd:
 
 @contextmanager
 def open_sshd(folder: Path) -> Iterator[Sshd]:
-    """Debian's sshd on a port of its own; without one the test is skipped, but fails where CI said it would be there."""
+    """Debian's sshd on a port of its own; where there is none the test is skipped, except in CI, where it fails."""
     if SSHD is None:
         if os.environ.get("CI"):
             pytest.fail("sshd is not installed: apt-get install openssh-server")
@@ -149,6 +155,7 @@ def open_sshd(folder: Path) -> Iterator[Sshd]:
         Path("/run/sshd").mkdir(exist_ok=True)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
+    (fakes / "sshd").write_text(str(process.pid))
     try:
         until(lambda: answers("127.0.0.1", port))
         yield Sshd(folder, port, process)

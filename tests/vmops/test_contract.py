@@ -16,7 +16,6 @@ from far_ends import DEADLINE, Bot, Target, until
 
 from plans.actions import AwaitHost, Outcome, Restart, Shell, Upload
 
-
 HOSTILE = ["a b", "'; touch owned; '", '"$(touch owned)"', "`touch owned`", "\\n\n\ttab", "-n", "$HOME", "ü€", "*", ""]
 
 
@@ -289,7 +288,7 @@ def test_a_command_that_was_running_when_the_host_restarted_is_told_apart(bot: B
         pytest.skip("this machine is not restarted")
     reboots = bot.shell("command -v reboot").output.strip()
     assert reboots.endswith(("/fakes/reboot", "/tools/reboot")), "this would restart the machine that tests run on"
-    outcome = bot.shell("sleep 1; exec reboot", timeout=DEADLINE)
+    outcome = bot.shell("reboot; sleep 60", timeout=DEADLINE)
     assert outcome.result == "errored"
     assert "outcome unknown: the host was restarted" in outcome.reason
 
@@ -307,3 +306,9 @@ def test_a_full_or_foreign_directory_is_a_sentence(bot: Bot) -> None:
     outcome = bot.shell("true", job="file/deeper")
     assert outcome.result == "errored"
     assert "mkdir" in outcome.reason
+
+
+def test_a_command_that_somebody_else_ended_blames_nobody(bot: Bot) -> None:
+    outcome = bot.shell("kill -s TERM 0; sleep 60", timeout=DEADLINE)
+    assert outcome.result == "errored"
+    assert "outcome unknown: it was ended by a signal from outside" in outcome.reason

@@ -1,0 +1,219 @@
+"""SSH as it is: doors that stay shut, each with its sentence, and connections that break."""
+
+import os
+import shlex
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from far_ends import DEADLINE, Bot, Sshd, until
+
+from plans.actions import AwaitHost, Upload
+from plans.environment import Gateway
+from vmops import boots, connect
+
+
+@contextmanager
+def bot_for(sshd: Sshd, tmp_path: Path, **ssh: Any) -> Iterator[Bot]:
+    """A bot whose way in differs from the right one in these things."""
+    target = sshd.target(tmp_path, **ssh)
+    bot = Bot(target, target.performer())
+    yield bot
+    bot.performer.close()
+
+
+def keygen(file: Path, *more: str) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file, *more], check=True)
+
+
+def test_an_unknown_host_is_refused_with_what_to_run(sshd: Sshd, tmp_path: Path) -> None:
+    empty = tmp_path / "known_hosts"
+    empty.touch()
+    with bot_for(sshd, tmp_path, known_hosts=str(empty)) as bot:
+        outcome = bot.shell("touch owned")
+        assert (outcome.result, outcome.exit) == ("errored", None)
+        assert f"its host key is unknown: no line for [127.0.0.1]:{sshd.port} in {empty}" in outcome.reason
+        mend = outcome.reason.partition("console: ")[2]
+        subprocess.run(mend, shell=True, check=True, stderr=subprocess.DEVNULL)
+        assert bot.shell("echo in").output == "in\n"
+
+
+def test_a_changed_host_key_is_refused_with_what_to_run(sshd: Sshd, tmp_path: Path) -> None:
+    keygen(tmp_path / "other")
+    other = (tmp_path / "other.pub").read_text()
+    changed = tmp_path / "known_hosts"
+    changed.write_text(f"[127.0.0.1]:{sshd.port} {other}")
+    with bot_for(sshd, tmp_path, known_hosts=str(changed)) as bot:
+        outcome = bot.perform(AwaitHost(bot.target.at, DEADLINE))
+        assert outcome.result == "errored"
+        assert f"its host key is not the one in {changed}" in outcome.reason
+        mend = outcome.reason.partition("machine's: ")[2]
+        assert mend.startswith("ssh-keygen -R ")
+        subprocess.run(mend, shell=True, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        assert bot.shell("echo in").output == "in\n"
+
+
+def test_a_key_that_is_not_let_in_is_a_sentence(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boots, "BOOTING", 1.0)
+    keygen(tmp_path / "stranger")
+    with bot_for(sshd, tmp_path, key_file=str(tmp_path / "stranger")) as bot:
+        for outcome in (bot.shell("true"), bot.perform(AwaitHost(bot.target.at, DEADLINE))):
+            assert outcome.result == "errored"
+            assert f"refused user {sshd.ssh.user} with the key {tmp_path / 'stranger'}" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda file: None, "cannot be read: No such file or directory"),
+        (lambda file: file.write_text("no key"), "is not a private SSH key"),
+        (lambda file: keygen(file, "-N", "secret"), "has a passphrase"),
+    ],
+)
+def test_a_key_file_that_is_none_is_a_sentence(sshd: Sshd, tmp_path: Path, make: Any, said: str) -> None:
+    make(tmp_path / "key")
+    with bot_for(sshd, tmp_path, key_file=str(tmp_path / "key")) as bot:
+        assert said in bot.shell("true").reason
+
+
+def test_known_hosts_that_are_not_there_are_a_sentence(sshd: Sshd, tmp_path: Path) -> None:
+    with bot_for(sshd, tmp_path, known_hosts=str(tmp_path / "none")) as bot:
+        assert bot.shell("true").reason.endswith(
+            f"known_hosts {tmp_path / 'none'} cannot be read: No such file or directory"
+        )
+
+
+def test_a_port_where_nobody_is_is_unreachable_and_awaited_until_the_time_is_over(sshd: Sshd, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        free = door.getsockname()[1]
+    with bot_for(sshd, tmp_path, port=free) as bot:
+        outcome = bot.shell("true")
+        assert outcome.result == "errored"
+        assert outcome.reason == f"staging web: 127.0.0.1:{free} cannot be reached: Connection refused"
+        awaited = bot.perform(AwaitHost(bot.target.at, 2.0))
+        assert awaited.reason.startswith("staging web: it did not answer in time: ")
+        assert awaited.reason.endswith("Connection refused")
+
+
+def test_a_name_that_does_not_exist_is_unreachable(sshd: Sshd, tmp_path: Path) -> None:
+    with bot_for(sshd, tmp_path, host="no-such-host.invalid") as bot:
+        assert "the name no-such-host.invalid is not known" in bot.shell("true").reason
+
+
+def test_a_server_that_says_nothing_is_given_up(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as door, bot_for(sshd, tmp_path, port=door.getsockname()[1]) as bot:
+        outcome = bot.shell("true", timeout=5)
+        assert outcome.result == "errored"
+
+
+def test_a_gateway_leads_on_and_both_keys_are_checked(sshd: Sshd, tmp_path: Path) -> None:
+    ours = sshd.ssh
+    way = Gateway(host=ours.host, user=ours.user, key_file=ours.key_file, known_hosts=ours.known_hosts, port=ours.port)
+    with bot_for(sshd, tmp_path, gateway=way) as bot:
+        assert bot.shell("echo through").output == "through\n"
+    empty = tmp_path / "empty"
+    empty.touch()
+    stranger = Gateway(host=ours.host, user=ours.user, key_file=ours.key_file, known_hosts=str(empty), port=ours.port)
+    with bot_for(sshd, tmp_path, gateway=stranger) as bot:
+        assert f"the gateway 127.0.0.1:{sshd.port}: its host key is unknown" in bot.shell("true").reason
+    with bot_for(sshd, tmp_path, gateway=way, known_hosts=str(empty)) as bot:
+        reason = bot.shell("true").reason
+        assert "its host key is unknown" in reason
+        assert "the gateway" not in reason
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        free = door.getsockname()[1]
+    with bot_for(sshd, tmp_path, gateway=way, port=free) as bot:
+        assert f"127.0.0.1:{free} cannot be reached from the gateway 127.0.0.1" in bot.shell("true").reason
+
+
+def test_cut_connections_lose_and_repeat_no_byte(sshd: Sshd, tmp_path: Path) -> None:
+    lines, go = 60_000, tmp_path / "go"
+    # In six parts, each after a cut, so that the cuts fall into the middle of the output.
+    command = (
+        f"n=0; while [ $n -lt 6 ]; do until [ -e {shlex.quote(str(go))}.$n ]; do sleep 0.02; done; "
+        f"seq $((n * {lines} + 1)) $(((n + 1) * {lines})); echo part $n >&2; n=$((n + 1)); done; exit 9"
+    )
+    seen = bytearray()
+    with bot_for(sshd, tmp_path) as bot, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(bot.shell, command, sink=seen.extend, timeout=DEADLINE)
+        for part in range(6):
+            until(sshd.sessions)
+            (tmp_path / f"go.{part}").touch()
+            if part % 2:
+                size = len(seen)
+                until(lambda size=size: len(seen) > size)  # type: ignore[misc]
+            else:
+                until(lambda part=part: f"part {part}".encode() in seen)  # type: ignore[misc]
+            sshd.cut()
+        outcome = running.result(DEADLINE)
+    assert outcome.exit == 9
+    parts = [f"part {n}\n".encode() for n in range(6)]
+    numbers = bytes(seen)
+    for part in parts:
+        assert numbers.count(part) == 1
+        numbers = numbers.replace(part, b"")
+    assert numbers == b"".join(b"%d\n" % n for n in range(1, 6 * lines + 1))
+
+
+def test_an_idle_connection_that_died_is_replaced(sshd: Sshd, tmp_path: Path) -> None:
+    with bot_for(sshd, tmp_path) as bot:
+        assert bot.shell("echo 1").ok
+        first = sshd.sessions()
+        assert bot.shell("echo 2").ok
+        assert sshd.sessions() == first
+        sshd.cut()
+        assert bot.shell("echo 3").ok
+        assert sshd.sessions() != first
+
+
+def test_a_frozen_server_is_waited_for_but_not_beyond_the_time(sshd: Sshd, tmp_path: Path) -> None:
+    def freeze(signal: str) -> None:
+        subprocess.run(["kill", f"-{signal}", *map(str, sshd.sessions())], check=True)
+
+    with bot_for(sshd, tmp_path) as bot, ThreadPoolExecutor(1) as pool:
+        begun = threading.Event()
+        running = pool.submit(
+            bot.shell, "echo a; sleep 1; echo b; exit 4", sink=lambda _: begun.set(), timeout=DEADLINE
+        )
+        assert begun.wait(DEADLINE)
+        freeze("STOP")
+        threading.Timer(2, freeze, ["CONT"]).start()
+        outcome = running.result(DEADLINE)
+        assert (outcome.exit, outcome.output) == (4, "a\nb\n")
+
+
+def test_a_login_shell_that_talks_disturbs_nothing(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a noisy start-up file prints comes before the script's own first byte, on both streams.
+    from vmops.ssh import SshTransport
+
+    quiet = SshTransport._run
+
+    def noisy(self: Any, command: str, *rest: Any) -> int:
+        return quiet(self, f"echo Welcome; echo Motd >&2; {command}", *rest)
+
+    monkeypatch.setattr(SshTransport, "_run", noisy)
+    with bot_for(sshd, tmp_path) as bot:
+        outcome = bot.shell("echo out; echo err >&2")
+        assert outcome.output == "out\n"
+        assert sorted(bytes(bot.printed).splitlines()) == [b"err", b"out"]
+
+
+def test_an_upload_that_is_cut_is_sent_again(sshd: Sshd, tmp_path: Path) -> None:
+    content = os.urandom(64_000_000)
+    (tmp_path / "big").write_bytes(content)
+    digest = subprocess.check_output(["sha256sum", tmp_path / "big"], text=True)[:64]
+    (tmp_path / "big").rename(tmp_path / digest)
+    with bot_for(sshd, tmp_path) as bot, ThreadPoolExecutor(1) as pool:
+        folder = tmp_path / "up"
+        running = pool.submit(bot.perform, Upload(bot.target.at, digest, str(folder / "a")))
+        until(lambda: folder.is_dir() and any(file.stat().st_size for file in folder.iterdir()))
+        sshd.cut()
+        assert running.result(DEADLINE).ok
+    assert (folder / "a").read_bytes() == content
