@@ -48,8 +48,9 @@ def environment(documents: Documents, name: str) -> EnvironmentState:
     return found if isinstance(found, EnvironmentState) else EnvironmentState(name=name)
 
 
-def _due(entry: e.Entry, *keys: str) -> Changes:
-    return {("outbox", key): Due(key=key, seq=entry.seq) for key in keys}
+def _due(entry: e.Entry, key: str, found: Run | None = None) -> Changes:
+    """The channel is to be told of `key`, unless the run has told it already."""
+    return {} if found and key in found.messages else {("outbox", key): Due(key=key, seq=entry.seq)}
 
 
 def _release(documents: Documents, name: str | None, **changes: Any) -> Changes:
@@ -135,6 +136,8 @@ def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) ->
     begun = HostStep(attempt=event.attempt, started=entry.at)
     record = replace(record, hosts=record.hosts | {event.host or "": begun})
     changes = _run(documents, event.run, phase=event.phase, steps=found.steps | {event.step: record})
+    if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
+        changes |= _deployed(documents, found)
     return changes | _block_ended(found, entry, event.phase, written=event.written)
 
 
@@ -144,8 +147,7 @@ def _block_ended(found: Run, entry: e.Entry, phase: str, *, written: bool) -> Ch
     before = found.steps.get(last)
     if before is None or before.written or (before.phase == phase and not written) or before.phase == "watch":
         return {}
-    key = f"run/{found.number}/phase/{before.phase}/{last}"
-    return {} if key in found.messages else _due(entry, key)
+    return _due(entry, f"run/{found.number}/phase/{before.phase}/{last}", found)
 
 
 def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) -> Changes:
@@ -161,7 +163,7 @@ def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) 
     changes = _run(documents, event.run, steps=found.steps | {event.step: record})
     under_way = any(not h.outcome for h in record.hosts.values())
     if record.written and record.phase != "watch" and record.outcome and not under_way:
-        changes |= _due(entry, f"run/{event.run}/step/{event.step}/{record.attempt}")
+        changes |= _due(entry, f"run/{event.run}/step/{event.step}/{record.attempt}", found)
     return changes
 
 
@@ -189,16 +191,17 @@ def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> C
     answer = Answered(choice=event.choice, note=event.note, by=entry.by, at=entry.at, question=found.question.number)
     answers = found.answers | {event.step: answer}
     record = found.steps.get(event.step)
-    unclean = found.unclean
+    unclean, forgiven = found.unclean, found.forgiven
     if record is not None and event.choice in ("retry", "skip"):
         answers.pop(event.step)
-        if event.choice == "skip":
-            unclean = (*unclean, f"“{record.name}” was skipped")
-        elif any(h.outcome == "failed" for h in record.hosts.values()):
-            unclean = (*unclean, f"“{record.name}” was retried after it had failed")
+        failed = any(h.outcome == "failed" for h in record.hosts.values())
+        done = "retried" if event.choice == "retry" else "skipped"
+        sentence = f"“{record.name}” was {done}" + (" after it had failed" if failed else "")
+        unclean += (sentence,) if failed or event.choice == "skip" else ()
+        forgiven += (sentence,) if failed else ()
         record = _again(record, event.choice)
     elif record is not None and event.choice == "done_with_help":
-        unclean = (*unclean, f"“{record.name}” was done with help")
+        unclean += (f"“{record.name}” was done with help",)
     steps = found.steps | ({event.step: record} if record else {})
     return _run(
         documents,
@@ -208,6 +211,7 @@ def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> C
         answered=(*found.answered, answer),
         steps=steps,
         unclean=unclean,
+        forgiven=forgiven,
     )
 
 
@@ -239,6 +243,7 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
 
 
 def _deployed(documents: Documents, found: Run) -> Changes:
+    """What a promotion put on prod is there when its deployment is through, whatever its tests say afterwards."""
     state = environment(documents, found.environment)
     stack = state.deployed.get(found.app, ())
     name = found.release or ""
@@ -317,7 +322,7 @@ def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) 
     if found is None:
         return {}
     changes = _run(documents, event.run, marks=found.marks | {event.mark: event.ok})
-    return changes | _due(entry, f"run/{event.run}/mark/{event.mark}")
+    return changes | _due(entry, f"run/{event.run}/mark/{event.mark}", found)
 
 
 _FOLDS: dict[type[Any], Callable[[Documents, e.Entry, Any], Changes]] = {

@@ -15,7 +15,10 @@ ASKS = frozenset({"deploy", "rollback"})
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A step on one host: which attempt, and whether an earlier process began it."""
+    """A step on one host: which attempt, and whether an earlier process began it.
+
+    An attempt is one of the step: a host that comes into it with the second one has no first.
+    """
 
     host: str
     attempt: int
@@ -64,7 +67,7 @@ def next_move(run: Run, plan: Plan, now: datetime) -> Move:
     for step in plan.steps:
         record = run.steps.get(step.number)
         if bad and step.group != bad[0][0].group:
-            return _finish(bad)
+            return _finish(run, bad)
         if record is not None and (begun := _under_way(record)):
             return Perform(step, begun, not bad)
         if record is not None and record.outcome in ("errored", "failed", "aborted"):
@@ -74,11 +77,11 @@ def next_move(run: Run, plan: Plan, now: datetime) -> Move:
         if record is not None and _ended(step, record):
             continue
         if run.aborting:
-            return _finish(bad) if bad else Finish("aborted", f"stopped by <@{run.aborted_by}> before “{step.name}”")
+            return _finish(run, bad) if bad else _stopped(run, f"stopped by <@{run.aborted_by}> before “{step.name}”")
         if (due := _due(run, step)) > now:
             return WaitUntil(due)
         return Perform(step, _places(step, record), not bad)
-    return _finish(bad) if bad else Finish("passed", "")
+    return _finish(run, bad) if bad else Finish("passed", "")
 
 
 def outcome_in(phase: str, result: str) -> str:
@@ -104,37 +107,47 @@ def _places(step: Planned, record: StepRecord | None) -> tuple[Place, ...]:
     left = [host for host in step.hosts if host not in known or known[host].again]
     if step.serial and not step.group:
         left = left[: step.serial]
-    return tuple(Place(host, known[host].attempt + 1 if host in known else 1, False) for host in left)
+    present = record.attempt if record else 1
+    retried = any(host.again and host.attempt == present for host in known.values())
+    return tuple(Place(host, present + 1 if retried else present, False) for host in left)
 
 
 def _ended_badly(run: Run, step: Planned, record: StepRecord) -> Ask | Finish:
     answer = run.answers.get(step.number)
     given_up = answer is not None and answer.choice == "abort"
     if step.written and step.phase in ASKS and not given_up and not _aborted(record):
-        return Ask(step, f"“{step.name}” {_story(record)}", ("retry", "skip", "abort"))
-    return _finish([(step, record)])
+        return Ask(step, f"“{step.name}” {_story(record, record.outcome)}", ("retry", "skip", "abort"))
+    return _finish(run, [(step, record)])
 
 
 def _aborted(record: StepRecord) -> bool:
     return any(host.outcome == "aborted" for host in record.hosts.values())
 
 
-def _finish(bad: list[tuple[Planned, StepRecord]]) -> Finish:
-    """A group in which anything errored says nothing about the package, however the rest of it ended."""
-    for verdict in ("aborted", "errored", "failed"):
+def _stopped(run: Run, how: str) -> Finish:
+    """A stop takes no failure back: what had failed, and was given another chance, has failed then."""
+    return Finish("failed", f"{run.forgiven[0]}, then {how}") if run.forgiven else Finish("aborted", how)
+
+
+def _finish(run: Run, bad: list[tuple[Planned, StepRecord]]) -> Finish:
+    """A group in which anything errored says nothing about the package, however the rest of it ended.
+
+    What had failed before somebody stopped the run has failed.
+    """
+    for verdict in ("errored", "failed", "aborted"):
         for step, record in bad:
-            if any(host.outcome == verdict for host in record.hosts.values()):
-                return Finish(verdict, f"“{step.name}” {_story(record)}")
+            if any(host.outcome == verdict and not host.again for host in record.hosts.values()):
+                how = f"“{step.name}” {_story(record, verdict)}"
+                return _stopped(run, how) if verdict == "aborted" else Finish(verdict, how)
     raise AssertionError("a bad ending has a bad host")
 
 
-def _story(record: StepRecord) -> str:
-    """How the first bad host ended, in words."""
-    for name, host in record.hosts.items():
-        if host.outcome in ("failed", "errored", "aborted") and not host.again:
-            why = host.reason or (f"exit {host.exit}" if host.exit is not None else "")
-            return f"{host.outcome}{' on ' + name if name else ''}" + (f": {why}" if why else "")
-    return "ended badly"
+def _story(record: StepRecord, outcome: str) -> str:
+    """How the first host with that outcome ended, in words."""
+    ended = ((name, host) for name, host in record.hosts.items() if host.outcome == outcome and not host.again)
+    name, host = next(ended)
+    why = host.reason or (f"exit {host.exit}" if host.exit is not None else "")
+    return f"{outcome}{' on ' + name if name else ''}" + (f": {why}" if why else "")
 
 
 def _due(run: Run, step: Planned) -> datetime:

@@ -96,7 +96,10 @@ class Answered(Document, frozen=True, kw_only=True):
 
 
 class Run(Document, frozen=True, kw_only=True):
-    """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on."""
+    """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on.
+
+    `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
+    """
 
     number: int
     kind: str
@@ -115,6 +118,7 @@ class Run(Document, frozen=True, kw_only=True):
     answers: dict[int, Answered] = {}
     answered: tuple[Answered, ...] = ()
     unclean: tuple[str, ...] = ()
+    forgiven: tuple[str, ...] = ()
     aborting: str = ""
     aborted_by: str = ""
     isolation: str = ""

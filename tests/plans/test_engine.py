@@ -1,0 +1,358 @@
+"""From a plan and what happened so far to the next move: tables of what a run does next."""
+
+from datetime import timedelta
+
+import pytest
+from builders import Story, begun, finished, paused, plan, planned
+
+from plans import events as e
+from plans.engine import Ask, Finish, Move, Perform, Wait, WaitUntil, outcome_in
+
+ABORT = e.RunAborting(run=1, now=False)
+ABORT_NOW = e.RunAborting(run=1, now=True)
+
+
+def said(move: Move) -> str:
+    """A move as one line: `2 web#1 db#1` performs step 2 on two hosts, `~` marks what an earlier process began."""
+    match move:
+        case Perform(step, places):
+            hosts = (f"{'~' if place.resume else ''}{place.host}#{place.attempt}" for place in places)
+            return " ".join([str(step.number), *hosts])
+        case Ask(step, why, choices):
+            return f"ask {step.number}: {why} ({' '.join(choices)})"
+        case Finish(verdict, reason):
+            return f"{verdict}" + (f": {reason}" if reason else "")
+        case WaitUntil(at):
+            return f"until {at.isoformat()}"
+        case Wait():
+            return "wait"
+
+
+def begin(kind: str = "rehearsal") -> Story:
+    return Story().begin(kind)
+
+
+class TestOrder:
+    def test_steps_follow_each_other_and_the_hosts_of_one_run_at_once(self) -> None:
+        steps = plan(planned(1, "restore", "web", "web/2"), planned(2), planned(3, "test", ""))
+        story = begin()
+        seen = []
+        while not isinstance(move := story.move(steps), Finish):
+            seen.append(said(move))
+            story.step(steps)
+        assert seen == ["1 web#1 web/2#1", "2 web#1", "3 #1"]
+        assert said(move) == "passed"
+
+    @pytest.mark.parametrize(
+        ("serial", "expected"),
+        [
+            (0, ["1 a#1 b#1 c#1"]),
+            (1, ["1 a#1", "1 b#1", "1 c#1"]),
+            (2, ["1 a#1 b#1", "1 c#1"]),
+            (9, ["1 a#1 b#1 c#1"]),
+        ],
+    )
+    def test_serial_goes_through_the_hosts_so_many_at_a_time(self, serial: int, expected: list[str]) -> None:
+        steps = plan(planned(1, "deploy", "a", "b", "c", serial=serial))
+        story, seen = begin(), []
+        while not isinstance(move := story.move(steps), Finish):
+            seen.append(said(move))
+            story.step(steps)
+        assert seen == expected
+
+    def test_serial_stops_at_the_first_bad_host_and_touches_no_other(self) -> None:
+        steps = plan(planned(1, "deploy", "a", "b", "c", serial=1), planned(2))
+        story = begin().step(steps).step(steps, "failed")
+        assert said(story.move(steps)) == "ask 1: “Step 1” failed on b: exit 1 (retry skip abort)"
+
+    def test_a_plan_without_steps_is_over(self) -> None:
+        assert said(begin().move(plan())) == "passed"
+
+
+@pytest.mark.parametrize(
+    ("phase", "outcome", "expected"),
+    [
+        ("deploy", "failed", "ask 1: “Step 1” failed on web: exit 1 (retry skip abort)"),
+        ("deploy", "errored", "ask 1: “Step 1” errored on web (retry skip abort)"),
+        ("rollback", "failed", "ask 1: “Step 1” failed on web: exit 1 (retry skip abort)"),
+        ("test", "failed", "failed: “Step 1” failed on web: exit 1"),
+        ("test", "errored", "errored: “Step 1” errored on web"),
+        ("watch", "failed", "failed: “Step 1” failed on web: exit 1"),
+        ("restore", "errored", "errored: “Step 1” errored on web"),
+        ("confirm", "errored", "errored: “Step 1” errored on web"),
+        ("protect", "errored", "errored: “Step 1” errored on web"),
+        ("deploy", "aborted", "aborted: “Step 1” aborted on web"),
+    ],
+)
+def test_a_bad_ending_asks_where_the_package_is_put_in_place_and_ends_the_run_elsewhere(
+    phase: str, outcome: str, expected: str
+) -> None:
+    steps = plan(planned(1, phase), planned(2, phase))
+    assert said(begin().step(steps, outcome).move(steps)) == expected
+
+
+def test_what_the_machinery_does_itself_never_asks() -> None:
+    steps = plan(planned(1, "deploy", written=False))
+    assert said(begin().step(steps, "errored").move(steps)) == "errored: “Step 1” errored on web"
+
+
+@pytest.mark.parametrize("phase", ["power_on", "restore", "confirm", "snapshot", "protect"])
+def test_nothing_fails_before_the_package_is_touched(phase: str) -> None:
+    assert outcome_in(phase, "failed") == "errored"
+    assert outcome_in(phase, "ok") == "ok"
+
+
+@pytest.mark.parametrize("phase", ["deploy", "test", "watch", "rollback"])
+def test_a_failure_is_the_packages_where_the_package_is_at_work(phase: str) -> None:
+    assert outcome_in(phase, "failed") == "failed"
+    assert outcome_in(phase, "errored") == "errored"
+
+
+class TestGroups:
+    STEPS = plan(
+        planned(1, "test", "a", "b", group="critical"),
+        planned(2, "test", group="critical"),
+        planned(3, "test", group="deep"),
+    )
+
+    def test_a_group_runs_to_its_end_before_a_failure_counts_and_the_next_does_not_begin(self) -> None:
+        story = begin().step(self.STEPS, {"b": "failed"})
+        assert said(story.move(self.STEPS)) == "2 web#1"
+        assert said(story.step(self.STEPS).move(self.STEPS)) == "failed: “Step 1” failed on b: exit 1"
+
+    def test_a_group_in_which_something_errored_says_nothing_about_the_package(self) -> None:
+        story = begin().step(self.STEPS, {"a": "failed"}).step(self.STEPS, "errored", reason="no route")
+        assert said(story.move(self.STEPS)) == "errored: “Step 2” errored on web: no route"
+
+    def test_a_step_of_a_group_is_told_whether_all_before_it_in_the_group_was_ok(self) -> None:
+        story = begin().step(self.STEPS)
+        first = story.move(self.STEPS)
+        assert isinstance(first, Perform)
+        assert first.group_ok
+        later = begin().step(self.STEPS, {"b": "failed"}).move(self.STEPS)
+        assert isinstance(later, Perform)
+        assert not later.group_ok
+
+    def test_a_host_that_a_crash_left_out_is_still_asked_after_another_failed(self) -> None:
+        story = begin().tell(begun(1, self.STEPS.step(1), "a", 1), finished(1, 1, "a", 1, "failed"))
+        assert said(story.move(self.STEPS)) == "1 b#1"
+
+    def test_the_last_group_ends_the_run(self) -> None:
+        story = begin().step(self.STEPS).step(self.STEPS).step(self.STEPS, "failed")
+        assert said(story.move(self.STEPS)) == "failed: “Step 3” failed on web: exit 1"
+
+
+class TestAnswers:
+    STEPS = plan(planned(1, "deploy", "a", "b", "c"), planned(2))
+
+    def asked(self, outcome: str = "failed") -> Story:
+        return begin().step(self.STEPS, {"b": outcome}).ask(self.STEPS)
+
+    def test_a_question_is_waited_for(self) -> None:
+        assert said(self.asked().move(self.STEPS)) == "wait"
+
+    def test_retry_is_for_the_bad_hosts_alone_and_is_another_attempt(self) -> None:
+        story = self.asked().answer("retry")
+        assert said(story.move(self.STEPS)) == "1 b#2"
+        assert said(story.step(self.STEPS).move(self.STEPS)) == "2 web#1"
+
+    def test_every_retry_that_goes_wrong_asks_again(self) -> None:
+        story = self.asked().answer("retry").step(self.STEPS, "failed").ask(self.STEPS).answer("retry")
+        assert said(story.move(self.STEPS)) == "1 b#3"
+
+    def test_skip_goes_on_with_the_next_step(self) -> None:
+        assert said(self.asked().answer("skip").move(self.STEPS)) == "2 web#1"
+
+    @pytest.mark.parametrize("outcome", ["failed", "errored"])
+    def test_abort_makes_the_steps_outcome_the_verdict(self, outcome: str) -> None:
+        story = self.asked(outcome).answer("abort")
+        assert said(story.move(self.STEPS)).startswith(f"{outcome}: “Step 1” {outcome} on b")
+
+    def test_in_a_serial_step_a_retry_goes_on_to_the_hosts_behind_it_in_the_same_attempt(self) -> None:
+        steps = plan(planned(1, "deploy", "a", "b", "c", serial=1))
+        story = begin().step(steps, "failed").ask(steps).answer("retry")
+        assert said(story.move(steps)) == "1 a#2"
+        assert said(story.step(steps).move(steps)) == "1 b#2"
+        story.step(steps, "failed").ask(steps).answer("retry")
+        assert said(story.move(steps)) == "1 b#3"
+        assert said(story.step(steps).move(steps)) == "1 c#3"
+
+    @pytest.mark.parametrize(
+        ("outcome", "choice", "unclean"),
+        [
+            ("failed", "retry", ("“Step 1” was retried after it had failed",)),
+            ("errored", "retry", ()),
+            ("failed", "skip", ("“Step 1” was skipped after it had failed",)),
+            ("errored", "skip", ("“Step 1” was skipped",)),
+            ("failed", "abort", ()),
+        ],
+    )
+    def test_what_makes_a_run_unclean(self, outcome: str, choice: str, unclean: tuple[str, ...]) -> None:
+        story = self.asked(outcome).answer(choice)
+        assert story.run().unclean == unclean
+        assert story.run().clean is not bool(unclean)
+
+    @pytest.mark.parametrize(("choice", "clean"), [("done", True), ("done_with_help", False)])
+    def test_a_step_by_hand_is_clean_unless_it_took_help(self, choice: str, clean: bool) -> None:
+        steps = plan(planned(1, "deploy", ""))
+        story = begin()
+        move = story.move(steps)
+        assert isinstance(move, Perform)
+        story.start(move).tell(paused(1, 1, 1, ("done", "done_with_help", "failed")))
+        assert said(story.move(steps)) == "wait"
+        story.answer(choice)
+        assert said(story.move(steps)) == "1 ~#1"
+        assert story.run().clean is clean
+
+
+class TestStops:
+    STEPS = plan(planned(1), planned(2), planned(3))
+
+    def test_a_run_that_has_not_begun_ends_at_once(self) -> None:
+        story = begin().tell(ABORT, by="U02ADMIN")
+        assert said(story.move(self.STEPS)) == "aborted: stopped by <@U02ADMIN> before “Step 1”"
+
+    def test_after_this_step(self) -> None:
+        story = begin()
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        story.start(move).tell(ABORT, by="U02ADMIN")
+        assert said(story.move(self.STEPS)) == "1 ~web#1"
+        story.tell(finished(1, 1, "web", 1, "ok"))
+        assert said(story.move(self.STEPS)) == "aborted: stopped by <@U02ADMIN> before “Step 2”"
+
+    def test_at_once_ends_the_step_and_with_it_the_run(self) -> None:
+        story = begin()
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        story.start(move).tell(ABORT_NOW, by="U02ADMIN")
+        story.tell(finished(1, 1, "web", 1, "aborted", reason="ended on request"))
+        assert said(story.move(self.STEPS)) == "aborted: “Step 1” aborted on web: ended on request"
+
+    def test_a_run_whose_last_step_was_under_way_and_went_well_has_passed(self) -> None:
+        story = begin().step(self.STEPS).step(self.STEPS)
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        story.start(move).tell(ABORT, by="U02ADMIN").tell(finished(1, 3, "web", 1, "ok"))
+        assert said(story.move(self.STEPS)) == "passed"
+
+    @pytest.mark.parametrize("abort", [ABORT, ABORT_NOW])
+    def test_a_stop_does_not_make_a_failed_step_an_aborted_run(self, abort: e.RunAborting) -> None:
+        story = begin().step(self.STEPS, "failed").ask(self.STEPS).tell(abort, by="U02ADMIN")
+        assert said(story.move(self.STEPS)) == "failed: “Step 1” failed on web: exit 1"
+
+    def test_nor_where_one_host_had_failed_and_the_other_was_stopped(self) -> None:
+        steps = plan(planned(1, "deploy", "a", "b"))
+        story = begin()
+        move = story.move(steps)
+        assert isinstance(move, Perform)
+        story.start(move).tell(finished(1, 1, "a", 1, "failed")).tell(ABORT_NOW).tell(finished(1, 1, "b", 1, "aborted"))
+        assert said(story.move(steps)) == "failed: “Step 1” failed on a: exit 1"
+
+    def test_nor_where_a_check_had_failed_and_the_next_waited_for_a_person(self) -> None:
+        steps = plan(planned(1, "test", group="deep"), planned(2, "test", "", group="deep"))
+        story = begin().step(steps, "failed")
+        move = story.move(steps)
+        assert isinstance(move, Perform)
+        story.start(move).tell(paused(1, 2, 1, ("pass", "fail"), "testers")).tell(ABORT, by="U02ADMIN")
+        assert said(story.move(steps)) == "2 ~#1"
+        story.tell(finished(1, 2, "", 1, "aborted"))
+        assert said(story.move(steps)) == "failed: “Step 1” failed on web: exit 1"
+
+    @pytest.mark.parametrize("choice", ["retry", "skip"])
+    def test_nor_where_the_failure_had_been_given_another_chance(self, choice: str) -> None:
+        story = begin().step(self.STEPS, "failed").ask(self.STEPS).answer(choice).tell(ABORT, by="U02ADMIN")
+        move = story.move(self.STEPS)
+        assert said(move).startswith("failed: “Step 1” was ")
+        assert said(move).endswith("after it had failed, then stopped by <@U02ADMIN> before “Step " + (
+            "1”" if choice == "retry" else "2”"
+        ))  # fmt: skip
+
+    def test_what_had_errored_and_was_retried_may_be_stopped(self) -> None:
+        story = begin().step(self.STEPS, "errored").ask(self.STEPS).answer("retry").tell(ABORT, by="U02ADMIN")
+        assert said(story.move(self.STEPS)).startswith("aborted: ")
+
+
+class TestCrashes:
+    STEPS = plan(planned(1, "deploy", "a", "b"), planned(2))
+
+    def test_a_step_that_began_and_has_no_end_is_taken_up_again_as_the_same_attempt(self) -> None:
+        story = begin()
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        assert said(story.start(move).move(self.STEPS)) == "1 ~a#1 ~b#1"
+
+    def test_only_on_the_hosts_that_have_no_end(self) -> None:
+        story = begin()
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        story.start(move).tell(finished(1, 1, "b", 1, "failed"))
+        assert said(story.move(self.STEPS)) == "1 ~a#1"
+        story.tell(finished(1, 1, "a", 1, "ok"))
+        assert said(story.move(self.STEPS)).startswith("ask 1: “Step 1” failed on b")
+
+    def test_a_host_that_had_not_begun_begins(self) -> None:
+        story = begin().tell(begun(1, self.STEPS.step(1), "a", 1), finished(1, 1, "a", 1, "ok"))
+        assert said(story.move(self.STEPS)) == "1 b#1"
+
+    def test_a_retry_that_had_begun_on_one_host_goes_on_on_the_other_in_the_same_attempt(self) -> None:
+        story = begin().step(self.STEPS, "errored").ask(self.STEPS).answer("retry")
+        story.tell(begun(1, self.STEPS.step(1), "a", 2))
+        assert said(story.move(self.STEPS)) == "1 ~a#2"
+        assert said(story.tell(finished(1, 1, "a", 2, "ok")).move(self.STEPS)) == "1 b#2"
+
+
+class TestOverdue:
+    """On prod a step past its time is left running until somebody says wait or stop."""
+
+    @pytest.mark.parametrize("choice", ["wait", "stop"])
+    def test_the_answer_lets_the_same_attempt_go_on(self, choice: str) -> None:
+        steps = plan(planned(1), kind="promotion")
+        story = begin("promotion")
+        move = story.move(steps)
+        assert isinstance(move, Perform)
+        story.start(move).tell(paused(1, 1, 1, ("wait", "stop")))
+        assert said(story.move(steps)) == "wait"
+        story.answer(choice)
+        assert said(story.move(steps)) == "1 ~web#1"
+        assert story.run().answers[1].choice == choice
+        assert story.run().clean
+
+
+class TestWatch:
+    STEPS = plan(
+        planned(1, "watch", "", written=False),
+        planned(2, "watch", group="mark 10m", after=600.0),
+        planned(3, "watch", "", group="mark 10m", after=600.0, written=False),
+        planned(4, "watch", group="mark 30m", after=1800.0),
+        kind="promotion",
+    )
+
+    def test_a_mark_is_waited_for_from_the_watchs_beginning(self) -> None:
+        story = begin("promotion").step(self.STEPS)
+        began = story.now - timedelta(seconds=1)
+        assert story.move(self.STEPS) == WaitUntil(began + timedelta(minutes=10))
+        story.now = began + timedelta(minutes=10)
+        assert said(story.move(self.STEPS)) == "2 web#1"
+        story.step(self.STEPS).step(self.STEPS)
+        assert story.move(self.STEPS) == WaitUntil(began + timedelta(minutes=30))
+
+    def test_a_failing_mark_is_written_down_and_ends_the_promotion_failed(self) -> None:
+        story = begin("promotion").step(self.STEPS)
+        story.now += timedelta(hours=1)
+        story.step(self.STEPS, "failed")
+        move = story.move(self.STEPS)
+        assert said(move) == "3 #1"
+        assert isinstance(move, Perform)
+        assert not move.group_ok
+        assert said(story.step(self.STEPS).move(self.STEPS)) == "failed: “Step 2” failed on web: exit 1"
+
+    def test_a_watch_holds_nothing(self) -> None:
+        story = begin("promotion")
+        assert story.run().holds
+        assert not story.step(self.STEPS).run().holds
+
+    def test_a_clock_that_was_set_back_is_waited_for(self) -> None:
+        story = begin("promotion")
+        story.now -= timedelta(hours=1)
+        assert isinstance(story.move(self.STEPS), WaitUntil)
