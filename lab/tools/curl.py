@@ -10,6 +10,7 @@ import sys
 import time
 
 LONG = {
+    "--disable": "q",
     "--silent": "s",
     "--show-error": "S",
     "--fail": "f",
@@ -25,7 +26,7 @@ LONG = {
     "--header": "H",
     "--user-agent": "A",
 }
-FLAGS = "sSfiI"
+FLAGS = "sSfiIq"  # q: reads no configuration file, which this curl never does
 TAKES_VALUE = "owmtXdHA"
 
 
