@@ -14,7 +14,7 @@ from slack_sdk.webhook import WebhookClient
 from bot.blocks import Message, mentions
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
-from handlers.letters import plain
+from handlers.letters import plain, visible
 from plans.errors import Refusal
 from plans.events import AccessDenied
 
@@ -40,7 +40,8 @@ class Reception:
 
         A role is asked for here and again when the work starts. What Slack has given up on is dropped.
         """
-        asked = replace(asked, request=with_fields(asked.request, text=self.deck.masker.text(asked.request.text)))
+        text = self.deck.masker.text(visible(asked.request.text))
+        asked = replace(asked, request=with_fields(asked.request, text=text))
         self._gate(verb, asked, typed)
         if self._clock() - asked.arrived > ACK_WITHIN:
             log.warning("%s by %s came too late and was dropped: Slack has told them that it failed", typed, asked.by)

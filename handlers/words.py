@@ -163,7 +163,7 @@ def _leading_environment(rest: str, found: _Found, around: Surroundings, usage: 
 
 
 def _choice(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
-    spoken = rest.translate(DASHES).casefold()
+    spoken = rest.translate(DASHES).translate(QUOTES).casefold()
     for choice in sorted(CHOICES, key=len, reverse=True):
         pattern = re.escape(choice).replace("_", "[ _-]")
         if matched := re.match(rf"[\"'`]?{pattern}[\"'`]?[:,.]?(?= |$)", spoken):
