@@ -1,0 +1,272 @@
+"""What the ledger folds into, and what the channel is told of it, in which order."""
+
+import typing
+
+import msgspec
+import pytest
+from builders import DIGEST, Story, begun, fold, handed_off, paused, plan, planned, started
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plans import events as e
+from plans.board import apply
+from plans.engine import Perform
+from plans.records import TABLES, AnyDocument, Due, Kept, Key
+from plans.steps import Run as Command
+
+OWN = plan(
+    planned(1, "power_on", "web", "db", written=False),
+    planned(2, "power_on", written=False),
+    planned(3, "restore"),
+    planned(4, "confirm", written=False),
+    planned(5, "snapshot", written=False),
+    planned(6, "deploy", written=False),
+    planned(7, "deploy"),
+)
+
+
+def told(story: Story) -> list[str]:
+    return [key for key in story.outbox if key.startswith("run/1/")]
+
+
+class TestTold:
+    def test_a_run_tells_each_block_of_its_own_steps_and_each_written_step_in_order(self) -> None:
+        story = Story().begin()
+        while isinstance(story.move(OWN), Perform):
+            story.step(OWN)
+        story.finish(OWN)
+        assert story.outbox == [
+            "release/R-1",
+            "run/1",
+            "run/1/phase/power_on/2",
+            "run/1/step/3/1",
+            "run/1/phase/confirm/4",
+            "run/1/phase/snapshot/5",
+            "run/1/phase/deploy/6",
+            "run/1/step/7/1",
+            "run/1/end",
+        ]
+        seqs = [document.seq for document in story.documents.values() if isinstance(document, Due)]
+        assert seqs == sorted(seqs)
+
+    def test_the_block_in_which_a_run_ends_is_told_before_its_end(self) -> None:
+        story = Story().begin().step(OWN).step(OWN, "errored")
+        assert told(story.finish(OWN)) == ["run/1/phase/power_on/2", "run/1/end"]
+
+    def test_a_step_is_told_once_all_its_hosts_have_ended(self) -> None:
+        steps = plan(planned(1, "deploy", "a", "b"))
+        story = Story().begin()
+        move = story.move(steps)
+        assert isinstance(move, Perform)
+        story.start(move).tell(_finished("a", "failed"))
+        assert told(story) == []
+        assert told(story.tell(_finished("b", "ok"))) == ["run/1/step/1/1"]
+
+    def test_every_attempt_is_told_under_a_key_of_its_own(self) -> None:
+        steps = plan(planned(1, "deploy", "a", "b", serial=1))
+        story = Story().begin().step(steps, "failed").ask(steps).answer("retry")
+        story.step(steps).step(steps, "failed").ask(steps).answer("retry").step(steps)
+        assert told(story) == [
+            "run/1/step/1/1",
+            "run/1/question/1",
+            "run/1/step/1/2",
+            "run/1/question/2",
+            "run/1/step/1/3",
+        ]
+
+    def test_a_mark_is_told_and_its_checks_are_not(self) -> None:
+        steps = plan(planned(1, "watch", "", written=False), planned(2, "watch", group="mark 10m"))
+        story = Story().begin("promotion").step(steps).step(steps)
+        assert told(story.tell(e.WatchChecked(run=1, mark="10m", ok=True))) == ["run/1/mark/10m"]
+        assert story.run().marks == {"10m": True}
+
+    def test_a_mark_that_was_posted_is_not_told_again_when_a_crash_repeats_it(self) -> None:
+        mark = e.WatchChecked(run=1, mark="10m", ok=True)
+        story = Story().begin().tell(mark)
+        for key in story.outbox:
+            story.tell(e.MessagePosted(key=key, channel="C1", ts="1.1"))
+        assert story.tell(mark).outbox == []
+
+    def test_a_posted_message_leaves_the_outbox_and_its_place_is_kept(self) -> None:
+        story = Story().begin()
+        story.tell(e.MessagePosted(key="release/R-1", channel="C1", ts="1.1"))
+        story.tell(e.MessagePosted(key="run/1", channel="C1", ts="1.2"))
+        assert story.outbox == []
+        assert story.release().messages == {"release/R-1": "1.1"}
+        assert story.run().messages == {"run/1": "1.2"}
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            e.ReleaseWithdrawn(release="R-1", reason=""),
+            e.ReleaseDefective(release="R-1", reason="it eats orders"),
+            e.PromotionScheduled(release="R-1", at="2026-11-23T22:00:00.000Z"),
+            e.PromotionUnscheduled(release="R-1", at="2026-11-23T22:00:00.000Z"),
+            e.EnvironmentLocked(environment="staging", reason="disk"),
+            e.EnvironmentUnlocked(environment="staging"),
+            e.FreezeSet(until=None, reason="sale"),
+            e.FreezeLifted(),
+            e.ApprovalGiven(release="R-1", digest=DIGEST),
+            e.ConfigLoaded(digest="c", changed=("policy.watch",)),
+        ],
+    )
+    def test_the_channel_is_told_what_somebody_decided(self, event: e.AnyEvent) -> None:
+        story = Story().tell(handed_off()).tell(event)
+        assert story.outbox == ["release/R-1", "notice/2"]
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            e.ConfigLoaded(digest="c", changed=()),
+            e.AccessDenied(command="/stage run R-1", role="admins"),
+            e.PackageRefused(source="x", findings=("no_manifest",)),
+            e.PromotionRefused(release="R-1", gates=("not_rehearsed",)),
+        ],
+    )
+    def test_the_channel_is_not_told_what_concerns_one_person(self, event: e.AnyEvent) -> None:
+        assert Story().tell(event).outbox == []
+
+
+class TestReleases:
+    @pytest.mark.parametrize(
+        ("verdict", "counts"), [("passed", 1), ("failed", 1), ("errored", None), ("aborted", None)]
+    )
+    def test_a_rehearsal_counts_when_it_passed_or_failed(self, verdict: str, counts: int | None) -> None:
+        assert Story().begin().end(verdict).release().rehearsal == counts
+
+    def test_the_latest_that_counts_is_the_one(self) -> None:
+        story = Story().begin().end("failed").begin(number=2).end("passed", 2).begin(number=3).end("errored", 3)
+        assert story.release().rehearsal == 2
+
+    @pytest.mark.parametrize(("verdict", "inspected"), [("failed", 1), ("passed", None), ("errored", None)])
+    def test_a_failed_staging_is_left_for_inspection_until_a_run_begins_there(
+        self, verdict: str, inspected: int | None
+    ) -> None:
+        story = Story().begin().end(verdict)
+        assert story.environment().inspection == inspected
+        assert story.begin("reset", number=2).environment().inspection is None
+
+    def test_what_is_withdrawn_or_defective_or_promoted_is_not_scheduled_any_more(self) -> None:
+        for event in (
+            e.ReleaseWithdrawn(release="R-1", reason=""),
+            e.ReleaseDefective(release="R-1", reason="x"),
+            started(1, "promotion", environment="prod"),
+            e.PromotionUnscheduled(release="R-1", at=""),
+        ):
+            story = Story().tell(handed_off()).tell(e.PromotionScheduled(release="R-1", at="x"), by="U02ADMIN")
+            assert (story.release().scheduled, story.release().scheduled_by) == ("x", "U02ADMIN")
+            assert story.tell(event).release().scheduled is None
+
+    def test_an_approval_is_of_the_bytes_and_of_a_person(self) -> None:
+        story = Story().tell(handed_off()).tell(e.ApprovalGiven(release="R-1", digest=DIGEST), by="U05OTHER")
+        assert story.release().approvals == {"U05OTHER": DIGEST}
+
+
+class TestProd:
+    STEPS = plan(
+        planned(1, "protect"), planned(2, "deploy"), planned(3, "test"), planned(4, "watch", "", written=False)
+    )
+
+    def deployed(self, story: Story) -> tuple[str, ...]:
+        return story.environment("prod").deployed.get("webshop", ())
+
+    def promoted(self, release: str = "R-1", number: int = 1, steps: int = 4) -> Story:
+        story = Story().tell(handed_off("R-1"), handed_off("R-2", "2.5.0"))
+        return self.promote(story, release, number, steps)
+
+    def promote(self, story: Story, release: str, number: int, steps: int = 4) -> Story:
+        story.tell(started(number, "promotion", environment="prod", release=release))
+        for _ in range(steps):
+            story.step(self.STEPS, number=number)
+        return story
+
+    @pytest.mark.parametrize(("steps", "there"), [(1, ()), (2, ()), (3, ("R-1",)), (4, ("R-1",))])
+    def test_a_release_is_on_prod_as_soon_as_its_deployment_is_through(
+        self, steps: int, there: tuple[str, ...]
+    ) -> None:
+        assert self.deployed(self.promoted(steps=steps)) == there
+
+    @pytest.mark.parametrize("verdict", ["failed", "errored", "aborted", "passed"])
+    def test_it_stays_there_whatever_its_watch_comes_to(self, verdict: str) -> None:
+        assert self.deployed(self.promoted().end(verdict)) == ("R-1",)
+
+    def test_a_promotion_without_tests_and_watch_is_there_when_it_passed(self) -> None:
+        steps = plan(planned(1, "deploy"))
+        story = Story().tell(handed_off(), started(1, "promotion", environment="prod")).step(steps).finish(steps)
+        assert self.deployed(story) == ("R-1",)
+
+    def test_the_one_before_is_there_again_after_a_rollback(self) -> None:
+        story = self.promote(self.promoted().end("passed"), "R-2", 2).end("aborted", 2)
+        assert self.deployed(story) == ("R-1", "R-2")
+        story.tell(started(3, "rollback", environment="prod", release="R-2"))
+        assert self.deployed(story.end("passed", 3)) == ("R-1",)
+
+    def test_a_rollback_that_failed_brings_nothing_back(self) -> None:
+        story = self.promoted().end("failed").tell(started(2, "rollback", environment="prod"))
+        assert self.deployed(story.end("failed", 2)) == ("R-1",)
+
+    def test_the_same_release_again_is_there_once(self) -> None:
+        assert self.deployed(self.promote(self.promoted().end("failed"), "R-1", 2).end("passed", 2)) == ("R-1",)
+
+
+class TestEnvironments:
+    def test_snapshots_are_kept_by_host_until_they_are_removed(self) -> None:
+        taken = e.SnapshotTaken(run=1, host="web", snapshot="snapshot-9", environment="staging", name="qd-run-1")
+        story = Story().begin().tell(taken).tell(taken)
+        (kept,) = story.environment().snapshots["web"]
+        assert kept == Kept(run=1, reference="snapshot-9", name="qd-run-1", at=story.entries[-1].at)
+        story.tell(e.SnapshotRemoved(run=2, host="web", snapshot="snapshot-9", environment="staging"))
+        assert story.environment().snapshots == {"web": ()}
+
+    def test_a_lock_has_an_owner_and_a_reason_until_it_is_taken_off(self) -> None:
+        story = Story().tell(e.EnvironmentLocked(environment="prod", reason="audit"), by="U02ADMIN")
+        assert (story.environment("prod").locked, story.environment("prod").locked_by) == ("audit", "U02ADMIN")
+        assert story.tell(e.EnvironmentUnlocked(environment="prod")).environment("prod").locked is None
+
+
+_NAMES = st.sampled_from(["R-1", "R-2", "staging", "prod", "web", "", "R-99", "run/1", "run/1/end", "run/x", "a", "ok"])
+_VALUES: dict[type, st.SearchStrategy[object]] = {
+    str: _NAMES | st.sampled_from(["failed", "errored", "passed", "retry", "skip", "abort", "rehearsal", "promotion"]),
+    int: st.integers(0, 4),
+    float: st.floats(0, 9),
+    bool: st.booleans(),
+}
+
+
+def _told(kind: type[e.Event]) -> st.SearchStrategy[e.Event]:
+    hints = typing.get_type_hints(kind)
+    return st.builds(kind, **{name: _VALUES.get(hint, st.from_type(hint)) for name, hint in hints.items()})
+
+
+@given(st.lists(st.one_of(*(_told(kind) for kind in typing.get_args(e.AnyEvent))), max_size=40))
+def test_any_records_in_any_order_fold_and_change_nothing_that_was_folded_before(events: list[e.AnyEvent]) -> None:
+    documents: dict[Key, AnyDocument] = {}
+    for seq, event in enumerate(events, 1):
+        entry = e.Entry(seq=seq, at="2026-11-23T21:00:00.000Z", by="U1", event=event, prev="", hash="")
+        before = msgspec.json.encode(list(documents.items()))
+        changes = apply(documents, entry)
+        assert msgspec.json.encode(list(documents.items())) == before
+        for table, name in changes:
+            document = changes[table, name]
+            assert document is None or isinstance(document, TABLES[table])
+            assert isinstance(name, str)
+        fold(documents, entry)
+
+
+def test_nothing_is_made_of_what_the_ledger_never_began() -> None:
+    story = Story().tell(
+        begun(9, planned(1, step=Command(name="x", on="web", run="true")), "web", 1),
+        _finished("web", "ok", run=9),
+        paused(9, 1, 1, ("retry",)),
+        e.RunDecided(run=9, step=1, choice="retry"),
+        e.RunFinished(run=9, verdict="passed", clean=True, reason=""),
+        e.RunAborting(run=9, now=True),
+        e.WatchChecked(run=9, mark="10m", ok=True),
+        e.ReleaseWithdrawn(release="R-9", reason=""),
+        e.ApprovalGiven(release="R-9", digest="x"),
+    )
+    assert not [key for key in story.documents if key[0] in ("runs", "releases")]
+
+
+def _finished(host: str, outcome: str, run: int = 1) -> e.StepFinished:
+    return e.StepFinished(run=run, step=1, host=host, attempt=1, outcome=outcome, exit=None, seconds=1.0, log="")
