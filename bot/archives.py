@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, NoReturn, Protocol
 
 from plans.errors import Refusal
+from plans.package import Finding
 
 CHUNK = 1 << 18
 
@@ -39,6 +40,13 @@ def suffix(file: BinaryIO) -> str:
     unreadable("this is neither a zip nor a tar.gz")
 
 
+class Unsafe(Exception):
+    """A reason to read no further, as a finding."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+
+
 class Readable(Protocol):
     """What can be read in pieces: a file, or an answer from the network."""
 
@@ -63,9 +71,11 @@ def folder(top: Path) -> Iterator[Entry]:
 @contextmanager
 def regular(path: Path) -> Iterator[BinaryIO]:
     """The regular file at `path`, open for reading; anything else (a pipe, say) is refused before it can block."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            unreadable("it is neither a file nor a folder")
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        unreadable("it is not a regular file")
+    with os.fdopen(handle, "rb") as file:
         yield file
 
 

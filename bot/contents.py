@@ -10,10 +10,10 @@ from typing import BinaryIO
 import msgspec
 
 from bot import archives, tarball, zipped
-from bot.archives import Entry
+from bot.archives import Entry, Unsafe
 from bot.config import Packages
 from plans.errors import Refusal
-from plans.members import MOST_MEMBERS, Names, plain, shown
+from plans.members import MOST_MEMBERS, TOO_MANY, Names, plain, shown
 from plans.package import DOCUMENT, MANIFEST, Contents, Finding, Member, error, scan
 
 TEXT_BYTES = 1_000_001
@@ -68,7 +68,7 @@ class _Reading:
     def contents(self) -> Contents:
         try:
             self._go()
-        except _Unsafe as reason:
+        except Unsafe as reason:
             self._unsafe.append(reason.finding)
         if self._unsafe:
             return Contents(members=(), unsafe=tuple(self._unsafe))
@@ -82,8 +82,7 @@ class _Reading:
     def _go(self) -> None:
         for count, entry in enumerate(self._entries):
             if count == MOST_MEMBERS:
-                message = f"There are more than {MOST_MEMBERS:,} members in it."
-                raise _Unsafe(error("too_many_members", "", message, "Put those that belong together into one file."))
+                raise Unsafe(TOO_MANY)
             if finding := self._names.admit(entry.name, folder=entry.kind == "folder") or _kind(entry):
                 self._unsafe.append(finding)
                 if len(self._unsafe) == MOST_UNSAFE:
@@ -113,19 +112,10 @@ class _Reading:
     def _count(self, length: int, path: str) -> None:
         self._read += length
         if self._read > self._most:
-            raise _Unsafe(_too_large(self._most, path))
+            raise Unsafe(_too_large(self._most, path))
         if self._bomb is not None and self._read > self._bomb:
             message = f"Unpacked it has more than {self._bomb:,} bytes, at least {MOST_RATIO} times its own size."
-            raise _Unsafe(
-                error("bomb", shown(path), message, "Take out what packs so well: it fills the hosts' disks.")
-            )
-
-
-class _Unsafe(Exception):
-    """A reason to read no further."""
-
-    def __init__(self, finding: Finding) -> None:
-        self.finding = finding
+            raise Unsafe(error("bomb", shown(path), message, "Take out what packs so well: it fills the hosts' disks."))
 
 
 def _too_large(most: int, path: str = "") -> Finding:

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -69,14 +69,23 @@ def _download(address: str, sources: Sequence[str], target: BinaryIO, most: int)
 class _Hurried:
     """An answer that has to be complete by a deadline, however slowly it trickles."""
 
-    def __init__(self, answer: IO[bytes], deadline: float) -> None:
+    def __init__(self, answer: HTTPResponse, deadline: float) -> None:
         self._answer = answer
         self._deadline = deadline
+        length = answer.headers["Content-Length"]
+        self._left = int(length) if length and length.isdecimal() else None
 
     def read(self, size: int) -> bytes:
+        if self._left == 0:
+            return b""
+        data = self._answer.read1(size)
         if time.monotonic() > self._deadline:
             raise TimeoutError(f"not complete after {PATIENCE:.0f} s")
-        return self._answer.read1(size)  # type: ignore[attr-defined, no-any-return]
+        if self._left is not None:
+            if not data:
+                raise IncompleteRead(b"", self._left)
+            self._left -= len(data)
+        return data
 
 
 class _SameSource(urllib.request.HTTPRedirectHandler):

@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from bot.archives import CHUNK, Entry, kind_of, unreadable
+from bot.archives import CHUNK, Entry, Unsafe, kind_of, unreadable
+from plans.members import MOST_MEMBERS, TOO_MANY
 
 _END = struct.Struct("<4s4H2LH")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -31,7 +32,7 @@ class _Record(NamedTuple):
 
 
 def entries(file: BinaryIO) -> Iterator[Entry]:
-    """The members in order. Raises Refusal `unreadable`: cut off, damaged, encrypted, or with two views of itself."""
+    """The members in order. Raises Refusal `unreadable` (cut off, encrypted, with two views of itself), and Unsafe."""
     return _Zip(file).entries()
 
 
@@ -50,8 +51,8 @@ class _Zip:
             body = self._body(record, self._local(record))
             mode = record.attributes >> 16
             kind = kind_of(mode) if mode >> 12 else "folder" if record.name.endswith(b"/") else "file"
-            if kind != "file" and kind != "link" and record.size:
-                unreadable("a member that is no file has bytes")
+            if kind == "folder" and record.size:
+                unreadable("a folder in it has bytes")
             charset = "utf-8" if record.flags & _UTF8 else "ascii"
             name = record.name.decode(charset, "surrogateescape")
             yield Entry(name, kind, bool(mode & 0o100), bool(mode & 0o7000), body)
@@ -70,8 +71,10 @@ class _Zip:
         end = tail_at + found
         if disk or first_disk or here != count or found + _END.size + comment != len(tail):
             unreadable("its end is damaged")
-        if count == 0xFFFF or _BIG in (length, start) or tail[max(0, found - 20) : found].startswith(b"PK\6\7"):
-            unreadable("it is a zip of more than 4 GB or 65,534 members; pack it as a tar.gz")
+        if count > MOST_MEMBERS:
+            raise Unsafe(TOO_MANY)
+        if _BIG in (length, start) or tail[max(0, found - 20) : found].startswith(b"PK\6\7"):
+            unreadable("it is a zip of the kind for more than 4 GB; pack it as a tar.gz")
         if start + length != end:
             unreadable("its directory is not where its end says")
         return start, count, end

@@ -12,6 +12,13 @@ DEEPEST = 32
 
 _REPACK = "Rename it or take it out, and pack the folder anew: quarterdeck pack FOLDER -o FILE"
 
+TOO_MANY = error(
+    "too_many_members",
+    "",
+    f"There are more than {MOST_MEMBERS:,} members in it.",
+    "Put those that belong together into one file.",
+)
+
 
 class Names:
     """The names seen so far, so that each new one can be held against them."""
