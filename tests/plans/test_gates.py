@@ -1,0 +1,170 @@
+"""Prod's gates: each of them open and shut, with what is said and what would open it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from builders import DIGEST, NOW
+from msgspec.structs import replace
+
+from plans.environment import Policy
+from plans.gates import Case, Gate, gates, shut
+from plans.records import EnvironmentState, Freeze, Release, Run
+
+
+def at(ago: timedelta) -> str:
+    return (NOW - ago).isoformat()
+
+
+RELEASE = Release(
+    id="R-2", app="webshop", version="2.4.1", digest=DIGEST, bytes=1, source="/srv", by="U01DEV", at=at(timedelta(2))
+)
+REHEARSAL = Run(
+    number=3,
+    kind="rehearsal",
+    release="R-2",
+    app="webshop",
+    environment="staging",
+    plans="plans",
+    by="U02ADMIN",
+    at=at(timedelta(hours=3)),
+    verdict="passed",
+    finished=at(timedelta(hours=2)),
+)
+CASE = Case(
+    release=RELEASE,
+    rehearsal=REHEARSAL,
+    prod=EnvironmentState(name="prod"),
+    policy=Policy(),
+    plans="plans",
+    by="U02ADMIN",
+    now=NOW,
+)
+AGAIN = "/stage run R-2"
+
+
+def case(**changes: Any) -> Case:
+    return replace(CASE, **changes)
+
+
+def released(**changes: Any) -> Case:
+    return case(release=replace(RELEASE, **changes))
+
+
+def rehearsed(**changes: Any) -> Case:
+    return case(rehearsal=replace(REHEARSAL, **changes))
+
+
+def ruled(**changes: Any) -> Case:
+    return case(policy=replace(Policy(), **changes))
+
+
+def frozen(until: timedelta | None) -> Case:
+    end = None if until is None else (NOW + until).isoformat()
+    return case(freeze=Freeze(until=end, reason="Christmas sale", by="U02ADMIN", at=at(timedelta(1))))
+
+
+PROMOTION = replace(REHEARSAL, number=9, kind="promotion", environment="prod", verdict="")
+
+# code, a case in which it is shut, what is said of it, a part of what would open it
+SHUT = [
+    ("withdrawn", released(withdrawn="wrong file"), "withdrawn: wrong file", "/handoff"),
+    ("withdrawn", released(withdrawn=""), "withdrawn: no reason given", "/handoff"),
+    ("defective", released(defective="eats orders"), "marked defective: eats orders", "/handoff"),
+    ("not_rehearsed", case(rehearsal=None), "no rehearsal has passed or failed yet", AGAIN),
+    ("rehearsal_failed", rehearsed(verdict="failed", reason="“X” failed"), "run 3 failed: “X” failed", AGAIN),
+    ("rehearsal_failed", rehearsed(verdict="failed"), "run 3 failed", AGAIN),
+    ("rehearsal_not_clean", rehearsed(unclean=("“X” was skipped", "“Y” too")), "“X” was skipped; “Y” too", AGAIN),
+    ("rehearsal_too_old", rehearsed(finished=at(timedelta(9))), "passed 9 days ago, at most 7 days allowed", AGAIN),
+    ("rehearsal_too_old", ruled(rehearsal_max_age="1h"), "passed 2 h ago, at most 1 h allowed", AGAIN),
+    (
+        "plans_changed_since",
+        case(plans="others"),
+        "the test plan, the environment or the policy is not what it was when this was rehearsed",
+        AGAIN,
+    ),
+    ("older_than_prod", case(later="R-5"), "R-5 is on prod, which is later", "/promote rollback R-5"),
+    ("same_person", case(by="U01DEV"), "handed off by <@U01DEV>", "Another admin"),
+    ("approvals_missing", ruled(approvals=1), "0 of 1 needed", "/promote approve R-2"),
+    ("frozen", frozen(None), "frozen until lifted: Christmas sale", "/promote unfreeze"),
+    ("frozen", frozen(timedelta(hours=1)), "frozen until 2026-11-23T22:00:00+00:00: Christmas sale", "Wait"),
+    ("locked", case(prod=EnvironmentState(name="prod", locked="audit")), "prod is locked: audit", "/stage unlock prod"),
+    ("busy", case(busy=PROMOTION), "run 9 (promotion) holds prod", "/promote abort"),
+]
+
+# code, a case in which it is open, what is said of it
+OPEN = [
+    ("withdrawn", CASE, "not withdrawn"),
+    ("defective", CASE, "not marked defective"),
+    ("not_rehearsed", CASE, "rehearsed in run 3"),
+    ("rehearsal_failed", CASE, "run 3 passed"),
+    ("rehearsal_failed", case(rehearsal=None), "none yet"),
+    ("rehearsal_not_clean", CASE, "nothing retried after a failure, skipped or helped along"),
+    ("rehearsal_not_clean", case(rehearsal=None), "nothing retried after a failure, skipped or helped along"),
+    ("rehearsal_too_old", CASE, "passed 2 h ago, at most 7 days allowed"),
+    ("rehearsal_too_old", case(rehearsal=None), "none yet"),
+    (
+        "rehearsal_too_old",
+        rehearsed(finished=at(timedelta(7))),
+        "passed 7 days ago, at most 7 days allowed",
+    ),
+    ("plans_changed_since", CASE, "package, test plan, environment and policy are as they were rehearsed"),
+    ("older_than_prod", CASE, "no later release is on prod"),
+    ("same_person", CASE, "handed off by <@U01DEV>"),
+    ("same_person", replace(ruled(separate_duties=False), by="U01DEV"), "handed off by <@U01DEV>"),
+    ("approvals_missing", CASE, "0 of 0 needed"),
+    ("frozen", CASE, "no freeze"),
+    ("frozen", frozen(timedelta(0)), "no freeze"),
+    ("frozen", frozen(timedelta(hours=-1)), "no freeze"),
+    ("locked", CASE, "prod is not locked"),
+    ("busy", CASE, "nothing runs on prod"),
+]
+
+
+def gate(code: str, of: Case) -> Gate:
+    (found,) = [gate for gate in gates(of) if gate.code == code]
+    return found
+
+
+@pytest.mark.parametrize(("code", "of", "detail", "hint"), SHUT)
+def test_shut_and_what_would_open_it(code: str, of: Case, detail: str, hint: str) -> None:
+    found = gate(code, of)
+    assert found.shut
+    assert found.detail == detail
+    assert hint in found.hint
+
+
+@pytest.mark.parametrize(("code", "of", "detail"), OPEN)
+def test_open_and_what_was_seen(code: str, of: Case, detail: str) -> None:
+    found = gate(code, of)
+    assert not found.shut
+    assert found.detail == detail
+
+
+def test_each_gate_is_in_both_tables_and_is_the_only_one_shut_in_its_case() -> None:
+    codes = [gate.code for gate in gates(CASE)]
+    assert {code for code, *_ in SHUT} == {code for code, *_ in OPEN} == set(codes)
+    assert len(codes) == len(set(codes))
+    for code, of, *_ in SHUT:
+        assert [gate.code for gate in shut(of)] == [code]
+
+
+def test_what_may_be_promoted_has_no_gate_shut() -> None:
+    assert shut(CASE) == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "by", "counted"),
+    [
+        ({"U05OTHER": DIGEST}, "U02ADMIN", 1),
+        ({"U05OTHER": DIGEST, "U06THIRD": DIGEST}, "U02ADMIN", 2),
+        ({"U02ADMIN": DIGEST}, "U02ADMIN", 0),
+        ({"U01DEV": DIGEST}, "U02ADMIN", 0),
+        ({"U05OTHER": "other bytes"}, "U02ADMIN", 0),
+    ],
+)
+def test_who_counts_as_a_further_admin(given: dict[str, str], by: str, counted: int) -> None:
+    of = replace(ruled(approvals=2), release=replace(RELEASE, approvals=given), by=by)
+    found = gate("approvals_missing", of)
+    assert found.detail == f"{counted} of 2 needed"
+    assert found.shut is (counted < 2)
