@@ -26,7 +26,7 @@ LONG = {
     "--header": "H",
     "--user-agent": "A",
 }
-FLAGS = "sSfiIq"  # q: reads no configuration file, which this curl never does
+FLAGS = "sSfiIgq"  # g, q: this curl never expands an address, nor reads a configuration file
 TAKES_VALUE = "owmtXdHA"
 
 
