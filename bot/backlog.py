@@ -50,8 +50,14 @@ def in_order(posts: Iterable[Post]) -> list[Post]:
     return [thread[0] for thread in waiting]
 
 
-def edits_in_order(keys: Iterable[str], ended: frozenset[str]) -> list[str]:
-    """Messages of runs that have `ended` (keys like run/3) first, then questions, the rest as they became stale."""
+def changes(key: str) -> bool:
+    """Whether a message is edited after it was posted: cards, questions and ends are."""
+    return key == thread_of(key) or key.endswith("/end") or "/question/" in key
+
+
+def edits_in_order(keys: Iterable[str], runs: Iterable[Run]) -> list[str]:
+    """Messages of runs that have ended first, then questions, the rest as they became stale."""
+    ended = {f"run/{run.number}" for run in runs if run.verdict}
     return sorted(keys, key=lambda key: (thread_of(key) not in ended, "/question/" not in key))
 
 

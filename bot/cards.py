@@ -12,7 +12,6 @@ from bot.blocks import (
     actions,
     amount,
     button,
-    clean,
     confirmation,
     context,
     cut,
@@ -208,7 +207,7 @@ def release_card(release: Release) -> Message:
     if release.warnings:
         parts.append(section(f"*Warnings*\n{_bullets(release.warnings)}"))
     if release.notes.strip():
-        parts.append(section(f"*Notes*\n{quoted(release.notes, 1500)}"))
+        parts.append(section(f"*Notes*\n{quoted(release.notes, 1000)}"))
     ask = confirmation(f"Rehearse {release.id}?", f"{what} is rehearsed on staging now.", "Rehearse it")
     press = () if gone else (button("Rehearse", "rehearse", release.id, style="primary", confirm=ask),)
     text = (
@@ -234,6 +233,6 @@ def _gone(release: Release) -> str:
     return ""
 
 
-def _bullets(items: tuple[str, ...], most: int = 12) -> str:
-    shown = [f"• {line(clean(item), 120)}" for item in items[:most]]
+def _bullets(items: tuple[str, ...], most: int = 10) -> str:
+    shown = [f"• {line(item, 100)}" for item in items[:most]]
     return "\n".join(shown + ([f"• and {len(items) - most} more"] if len(items) > most else []))

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from slack_sdk import WebClient
 
-from bot.backlog import Post, edits_in_order, in_order, stale, thread_of
+from bot.backlog import Post, changes, edits_in_order, in_order, stale, thread_of
 from bot.blocks import Message
 from bot.board import Board
 from bot.cards import RUNGS
@@ -96,8 +96,7 @@ class Publisher:
             fresh = self._board.now() - FRESH
             for run in self._board.table(Run):
                 if run.active or datetime.fromisoformat(run.finished) > fresh:
-                    edited = (k for k in run.messages if k == thread_of(k) or k.endswith("/end") or "/question/" in k)
-                    self._edits |= dict.fromkeys(edited)
+                    self._edits |= dict.fromkeys(filter(changes, run.messages))
 
     def start(self) -> None:
         self.listen()
@@ -125,8 +124,6 @@ class Publisher:
                 return 0.0
             longest = wait if longest is None else min(longest, wait)
         return longest
-
-    # --- its thread ------------------------------------------------------------------------------------------------
 
     def _hear(self, entry: Entry) -> None:
         """Called under the board's lock with each record: only noted down."""
@@ -156,8 +153,6 @@ class Publisher:
                 if wait is None:
                     self.idle.set()
                 self._wake.wait(wait)
-
-    # --- what there is to do ---------------------------------------------------------------------------------------
 
     def _catch_up(self) -> None:
         """What was heard since the last turn becomes posts and edits."""
@@ -189,7 +184,8 @@ class Publisher:
 
     def _ready(self) -> list[tuple[float, Callable[[], None]]]:
         """All that could be done next, the most wanted first, each with the seconds until it may be."""
-        pace, found = self._pace, list[tuple[float, Callable[[], None]]]()
+        pace = self._pace
+        found: list[tuple[float, Callable[[], None]]] = []
         if self._uploads:
             found.append((pace.wait(_SLACK, _UPLOAD), self._upload))
         for post in in_order(self._posts.values()):
@@ -197,8 +193,7 @@ class Publisher:
             act = partial(self._look if post.key in self._unsure else self._tell, post)
             found.append((pace.wait(_SLACK, method, post.thread), act))
         self._edits = {key: None for key in self._edits if key not in self._posts and self._ts(key)}
-        ended = frozenset(f"run/{run.number}" for run in self._board.table(Run) if run.verdict) if self._edits else ()
-        for key in edits_in_order(self._edits, frozenset(ended)):
+        for key in edits_in_order(self._edits, self._board.table(Run)):
             found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))
         return found
 
@@ -214,16 +209,22 @@ class Publisher:
         with self._board.deciding:
             self._posts[key] = Post(key, 0, stamp(self._board.now()), self._board.ledger.tail.hash)
 
-    # --- doing it --------------------------------------------------------------------------------------------------
-
     def _message(self, key: str, noted: Noted | None) -> Message:
         return self._scribe.write(key, noted, rung=RUNGS[self._rung], plain=key in self._plain)
+
+    def _first_message(self, post: Post) -> Message:
+        """One message that cannot be written must not keep all others back."""
+        try:
+            return self._message(post.key, post.noted)
+        except Exception:
+            log.exception("%s could not be written", post.key)
+            return Message(f"Record {post.seq} of the ledger: see `quarterdeck ledger show` ({post.key}).")
 
     def _tell(self, post: Post) -> None:
         thread = self._ts(post.under) if post.under else None
         if post.under and thread is None:
             return self._again(post.under)
-        message = self._message(post.key, post.noted)
+        message = self._first_message(post)
         self._pace.spend(_POST)
         match self._channel.post(message, _mark(post), thread):
             case Sent(ts):
@@ -248,7 +249,8 @@ class Publisher:
         del self._posts[post.key]
         self._unsure.discard(post.key)
         run = post.noted.run if post.noted else None
-        if run is not None and (parent := self._ts(post.thread)) and "/step/" in post.key:
+        parent = self._ts(post.under) if post.under else None
+        if run is not None and parent is not None and "/step/" in post.key:
             files = self._scribe.logs(run, int(post.key.split("/")[3]))
             self._uploads.extend(Upload(file, parent) for file in files)
 
@@ -280,8 +282,8 @@ class Publisher:
 
     def _edit(self, key: str) -> None:
         ts = self._ts(key) or ""
-        message = self._message(key, None)
         del self._edits[key]
+        message = self._message(key, None)
         if message == self._shown.get(key):
             return
         self._pace.spend(_EDIT)
@@ -323,18 +325,13 @@ class Publisher:
         if not isinstance(answer, Sent):
             log.warning("%s is not in the thread (%s); its end is in the step's reply", upload.file.path, answer)
 
-    # --- what went wrong -------------------------------------------------------------------------------------------
-
     def _simpler(self, key: str, error: str) -> bool:
-        """Whether there is a simpler way to show this message: without the plan block for all runs, without any
-        blocks for this message alone."""
+        """Whether a simpler way is left: no plan block for any run from now on, or no blocks for this one message."""
         if key in self._plain:
             return False
-        if key.startswith("run/") and key == thread_of(key) and self._rung + 1 < RUNGS.index("text"):
+        if key.startswith("run/") and key == thread_of(key) and RUNGS[self._rung] == "plan":
             self._rung += 1
-            log.warning(
-                "this workspace takes no %s (%s): %s from now on", RUNGS[self._rung - 1], error, RUNGS[self._rung]
-            )
+            log.warning("this workspace refuses the plan block (%s): runs are shown in sections from now on", error)
         else:
             self._plain.add(key)
             log.warning("%s is told in plain text: %s", key, error)
