@@ -50,7 +50,8 @@ def run(arguments: list[str]) -> int:
         say(f"quarterdeck: {refusal.code}: {refusal.message}", *([refusal.hint] if refusal.hint else []))
         return EXITS.get(refusal.code, 1)
     except TyperException as wrong:
-        say(f"quarterdeck: {' '.join(wrong.format_message().split())} See: quarterdeck --help")
+        message = " ".join(wrong.format_message().replace("Value error, ", "").split()).rstrip(".")
+        say(f"quarterdeck: {message}. See: quarterdeck --help")
         return 2
     except (Abort, KeyboardInterrupt):
         return 130

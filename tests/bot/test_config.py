@@ -12,60 +12,8 @@ from bot.packages import inspect
 from plans.environment import Host
 from plans.errors import Refusal
 
-CONFIG = """\
-slack:
-  bot_token: ${SLACK_BOT_TOKEN}
-  app_token: ${file:keys/app-token}
-  channel: C01DEPLOYS
-timezone: Europe/Berlin
-roles:
-  admins: [U02ADMIN, S04ADMINS]
-  testers: [U03TESTER]
-  developers: everybody
-data_dir: var/
-packages:
-  sources: ["https://artifacts.example.com/releases/", drops/]
-  max_bytes: 5MB
-  forbidden_content: ["Test Customer", "@example\\\\.com"]
-vcenters:
-  main: {host: vcenter.example.com, username: quarterdeck, password: "${VC_PASSWORD}", ca_file: ca.pem}
-environments:
-  staging:
-    hosts:
-      web:
-        vcenter: main
-        vm: staging-web
-        ssh: {host: 10.9.0.11, user: deploy, key_file: keys/deploy, known_hosts: keys/known_hosts}
-        env: {SHOP_ENV: staging}
-      db:
-        vcenter: main
-        vm: staging-db
-        guest: {username: root, password: plain-password}
-    isolation:
-      networks: [isolated-staging]
-    restore:
-      - {name: Restore the orders, on: db, run: /opt/restore-latest.sh, timeout: 30m}
-  prod:
-    hosts:
-      web:
-        - {vcenter: main, vm: prod-web-1, ssh: {host: 10.0.0.1, user: d, key_file: k, known_hosts: h}}
-        - {ssh: {host: 10.0.0.2, user: d, key_file: /k, known_hosts: h}}
-      db: {ssh: {host: 10.0.0.3, user: d, key_file: k, known_hosts: h}, protect: backup}
-    backup: [{name: Back up the orders, on: db, run: /opt/backup-now.sh}]
-apps:
-  webshop:
-    tests: webshop.tests.yaml
-    staging: staging
-    prod: prod
-    health: [{name: The shop answers, on: web, http: {url: "http://127.0.0.1:8080/health"}}]
-    facts:
-      - {name: schema, on: db, run: "sqlite3 shop.db .schema"}
-      - {name: packages, on: web, run: "dpkg-query -W", ignore: ["^linux-image"], change: warn}
-policy:
-  approvals: 1
-commands: {stage: /rehearse}
-ctl: {users: {alice: U02ADMIN}}
-"""
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CONFIG = (EXAMPLES / "quarterdeck.yaml").read_text()
 TESTS = """\
 app: webshop
 critical:

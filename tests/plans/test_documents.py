@@ -1,6 +1,7 @@
 """What people write is read as text, typed strictly, and refused with the line and the key of what is wrong."""
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,54 +18,10 @@ from plans.package import Manifest
 from plans.steps import Copy, Manual, Reboot, Run, Script
 from plans.testplan import TestPlan
 
-PACKAGE = """\
-app: webshop
-version: 1.10
-summary: Order history
-changes:
-  - id: SHOP-101
-    kind: database
-    summary: Orders get an archived flag
-    paths: [scripts/001-archived.sh]
-deploy:
-  - name: Stop the shop
-    on: web
-    run: ./shopctl stop
-  - name: Migrate the orders table
-    on: db
-    once: true
-    script: scripts/001-archived.sh
-    args: ["--fast"]
-    timeout: 5m
-    rerun: safe
-  - name: Install the files
-    on: web
-    serial: 1
-    copy: {from: files/app/, to: /srv/webshop/}
-  - name: Restart into the new kernel
-    on: web
-    reboot: true
-  - name: Tell the call centre
-    manual: Phone the call centre and wait for their go.
-"""
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PACKAGE = (EXAMPLES / "handoff.yaml").read_text()
 
-PLAN = """\
-app: webshop
-critical:
-  - name: The shop answers
-    on: web
-    http: {url: "http://127.0.0.1:8080/health", status: 200, contains: ok}
-    before: true
-  - name: Orders can be archived
-    on: db
-    run: sqlite3 shop.db "select count(archived) from orders"
-    expect: {exit: 0, stdout: "^[0-9]+$"}
-    prod: safe
-deep:
-  - name: Buy one item as a guest
-    manual: Open the shop, buy one item, see the confirmation page.
-    by: testers
-"""
+PLAN = (EXAMPLES / "webshop.tests.yaml").read_text()
 
 HOST = "{vcenter: main, vm: x, guest: {username: root, password: secret}}"
 
