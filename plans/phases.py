@@ -6,6 +6,7 @@ import msgspec
 
 from plans.checks import Check, Healthy
 from plans.environment import App, Environment, Host, Policy
+from plans.errors import Refusal
 from plans.machinery import Mark, Unpack
 from plans.package import Manifest
 from plans.quantities import Duration, seconds
@@ -114,13 +115,13 @@ class Draft:
     def health(self, phase: str, checks: Iterable[Check]) -> None:
         """Checks of what may still be coming up after a start: with patience."""
         for check in checks:
-            hosts = self.target.role(check.on) if check.on else ("",)
+            hosts = role(self.target, check.on) if check.on else ("",)
             self._add(phase, check.name, Healthy(check), hosts, group="health", written=True)
 
     def checks(self, phase: str, group: str, checks: Iterable[Check], *, after: float = 0.0) -> None:
         """A group of checks, each on every host of its role."""
         for check in checks:
-            hosts = self.target.role(check.on) if check.on else ("",)
+            hosts = role(self.target, check.on) if check.on else ("",)
             self._add(phase, check.name, check, hosts, group=group, written=True, after=after)
 
     def plan(self) -> Plan:
@@ -129,7 +130,7 @@ class Draft:
     def _hosts(self, step: Written) -> tuple[str, ...]:
         if not step.on:
             return ("",)
-        hosts = self.target.role(step.on)
+        hosts = role(self.target, step.on)
         return hosts[:1] if step.once else hosts
 
     def _add(
@@ -157,6 +158,17 @@ class Draft:
                 after=after,
             )
         )
+
+
+def role(environment: Environment, name: str) -> tuple[str, ...]:
+    """The names of a role's hosts. Raises Refusal `unknown_role`: a step without a host would never end."""
+    if name != "runner" and not environment.hosts.get(name):
+        raise Refusal(
+            "unknown_role",
+            f"A step is for {name}, and this environment has no host of that role.",
+            f"It has: {', '.join(environment.hosts)}. Add the role to the configuration, or mend the step.",
+        )
+    return environment.role(name)
 
 
 def with_vm(environment: Environment) -> dict[str, Host]:

@@ -1,5 +1,6 @@
 """Decides what a promotion and a rollback of prod are made of."""
 
+from plans.checks import ManualCheck
 from plans.errors import Refusal
 from plans.machinery import Attest, BeginWatch, CompareFacts, KeepSnapshot
 from plans.phases import Draft, Material, Plan
@@ -21,7 +22,7 @@ def promotion(material: Material) -> Plan:
     draft.checks("test", "deep", (c for c in tests.deep if c.prod == "safe"))
     if material.policy.watch:
         draft.own("watch", "Begin the watch", BeginWatch())
-    unattended = tuple(c for c in tests.checks() if c.prod == "safe" and c.on)
+    unattended = tuple(c for c in tests.checks() if c.prod == "safe" and not isinstance(c, ManualCheck))
     for mark in material.policy.watch:
         draft.mark(mark, (*health, *unattended))
     return draft.plan()
@@ -51,6 +52,13 @@ def _protect(draft: Draft, material: Material) -> None:
         draft.own("protect", "Write down prod's facts", CompareFacts(pairs=facts, there=""))
     draft.admins("protect", material.target.backup)
     named = material.target.named()
+    backed_up = [name for name, host in named.items() if host.protection == "backup"]
+    if backed_up and not material.target.backup:
+        raise Refusal(
+            "no_backup",
+            f"{', '.join(backed_up)}: protected by a backup, and {material.environment} has none.",
+            f"Add environments.{material.environment}.backup to the configuration, or protect: attested.",
+        )
     kept = [name for name, host in named.items() if host.protection == "snapshot"]
     attested = [name for name, host in named.items() if host.protection == "attested"]
     draft.own("protect", "Take a snapshot", KeepSnapshot(older=material.older()), kept)

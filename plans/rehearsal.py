@@ -4,7 +4,7 @@ from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
 from plans.machinery import Answer, CompareFacts, GoBack, KeepSnapshot, PowerOn, ProveIsolation
-from plans.phases import Draft, Material, Plan, with_vm
+from plans.phases import Draft, Material, Plan, role, with_vm
 
 
 def rehearsal(material: Material) -> Plan:
@@ -75,10 +75,14 @@ def _prove(draft: Draft, phase: str, material: Material) -> None:
 
 
 def pairs(facts: tuple[Fact, ...], here: Environment, there: Environment | None) -> tuple[tuple[Fact, str, str], ...]:
-    """Each fact with the hosts to compare: every host there against the same one here, else against the first."""
+    """Each fact with the hosts to compare: every host against the same one on the other side, else against the first.
+
+    Without a `there`: every host here, to be written down only.
+    """
     found = []
     for fact in facts:
-        ours = here.role(fact.on)
-        theirs = there.role(fact.on) if there else ours
-        found += [(fact, ours[min(i, len(ours) - 1)], other) for i, other in enumerate(theirs)]
+        ours = role(here, fact.on)
+        theirs = role(there, fact.on) if there else ours
+        most = range(max(len(ours), len(theirs)))
+        found += [(fact, ours[i if i < len(ours) else 0], theirs[i if i < len(theirs) else 0]) for i in most]
     return tuple(found)

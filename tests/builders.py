@@ -84,6 +84,10 @@ def prod(text: str = PROD) -> Environment:
     return load(text.encode(), Environment, "prod")
 
 
+def load_app(text: str = APP) -> App:
+    return load(text.encode(), App, "app")
+
+
 def material(where: str = "staging", **changes: Any) -> Material:
     """The contract's example: webshop 2.4.1, in run 7, on its staging or its prod."""
     found = {
@@ -91,7 +95,7 @@ def material(where: str = "staging", **changes: Any) -> Material:
         "environment": where,
         "target": staging() if where == "staging" else prod(),
         "state": EnvironmentState(name=where),
-        "subjects": (Subject(load(APP.encode(), App, "app"), load(TESTS.encode(), TestPlan, "tests"), prod()),),
+        "subjects": (Subject(load_app(), load(TESTS.encode(), TestPlan, "tests"), prod()),),
         "policy": Policy(),
         "manifest": load(PACKAGE.encode(), Manifest, "handoff.yaml"),
         "executable": ("scripts/001-archived.sh", "scripts/undo.sh"),
