@@ -103,6 +103,11 @@ def amount(count: int) -> str:
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
+def counted(count: int, noun: str) -> str:
+    """1 step, 3 steps."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def listed(names: Iterable[str], most: int = 4) -> str:
     """Names as plain text, the first few of many."""
     known = [flat(name, 60) for name in names if name]

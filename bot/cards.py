@@ -14,6 +14,7 @@ from bot.blocks import (
     button,
     confirmation,
     context,
+    counted,
     cut,
     escape,
     flat,
@@ -212,7 +213,7 @@ def release_card(release: Release) -> Message:
     press = () if gone else (button("Rehearse", "rehearse", release.id, style="primary", confirm=ask),)
     text = (
         f"{line(what)} was handed off as {release.id} by {person(release.by)}: {line(release.summary, 600)}\n"
-        f"{len(release.changes)} changes, {len(release.warnings)} warnings. Next: {following}."
+        f"{counted(len(release.changes), 'change')}, {counted(len(release.warnings), 'warning')}. Next: {following}."
     )
     blocks = (
         header(f"{what} was handed off"),

@@ -186,12 +186,12 @@ class Publisher:
         """All that could be done next, the most wanted first, each with the seconds until it may be."""
         pace = self._pace
         found: list[tuple[float, Callable[[], None]]] = []
-        if self._uploads:
-            found.append((pace.wait(_SLACK, _UPLOAD), self._upload))
         for post in in_order(self._posts.values()):
             method = _LOOK if post.key in self._unsure else _POST
             act = partial(self._look if post.key in self._unsure else self._tell, post)
             found.append((pace.wait(_SLACK, method, post.thread), act))
+        if self._uploads:
+            found.append((pace.wait(_SLACK, _UPLOAD), self._upload))
         self._edits = {key: None for key in self._edits if key not in self._posts and self._ts(key)}
         for key in edits_in_order(self._edits, self._board.table(Run)):
             found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))

@@ -12,6 +12,7 @@ from bot.blocks import (
     clean,
     confirmation,
     context,
+    counted,
     cut,
     escape,
     fenced,
@@ -54,8 +55,10 @@ def phase_reply(run: Run, phase: str, last: int) -> Message:
     name, took = PHASES.get(phase, phase), spell(span(steps))
     proof = f", isolation {run.isolation}" if run.isolation and phase in ("power_on", "confirm") else ""
     rows = [_step_row(step) for step in steps[-20:]]
-    head = f"{_mark(outcome)} *{name}*: {outcome}{proof} · {len(steps)} steps, {took}"
-    text = f"{name}: {outcome}{proof}, {len(steps)} steps, {took}." + "".join(f" {_trouble(step)}" for step in bad)
+    head = f"{_mark(outcome)} *{name}*: {outcome}{proof} · {counted(len(steps), 'step')}, {took}"
+    text = f"{name}: {outcome}{proof}, {counted(len(steps), 'step')}, {took}." + "".join(
+        f" {_trouble(step)}" for step in bad
+    )
     return Message(text, (section(head), context("\n".join(rows))))
 
 

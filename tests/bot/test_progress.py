@@ -1,0 +1,551 @@
+"""What stands in the channel when the publisher has told everything, whatever Slack did meanwhile."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from http.client import RemoteDisconnected
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+from scenes import REHEARSAL, Scene
+from slack_room import DEADLINE, Room, room
+from slack_sdk.web.base_client import BaseClient
+
+from bot.masking import Masker
+from bot.progress import Publisher
+from lab.desk import Message
+from lab.slack import Rate, api
+from lab.slack.blocks import _SURFACES
+from lab.slack.errors import Refused
+from lab.slack.people import BOT_USER
+from plans import events as e
+from plans.records import Due
+
+CHANNEL = "C01DEPLOYS"
+
+
+class Team:
+    """A board, a workspace, and a publisher between them whose clock the test moves."""
+
+    def __init__(self, scene: Scene, slack: Room) -> None:
+        self.scene = scene
+        self.slack = slack
+        self.passed = 0.0
+        slack.clock.ahead = scene.time.timestamp() - time.time()
+        self.publisher = self.comes()
+
+    def comes(self) -> Publisher:
+        """A publisher, as after a start."""
+        self.publisher = Publisher(
+            self.scene.board,
+            self.slack.client(),
+            CHANNEL,
+            data_dir=self.scene.data_dir,
+            masker=Masker(["hunter22"]),
+            plan_of=lambda run: REHEARSAL if run.kind == "rehearsal" else ("protect", "deploy", "test", "watch"),
+            audience=lambda role: {"admins": ("S01ADMINS",), "testers": ("U03TESTER",)}.get(role, ()),
+            waits_for=lambda run: None,
+            inspection=7200.0,
+            now=lambda: self.passed,
+        )
+        return self.publisher
+
+    def starts(self) -> None:
+        self.publisher.listen()
+
+    def goes(self) -> None:
+        """The process of the publisher is gone, whatever it knew with it."""
+        self.scene.board.listeners.clear()
+
+    def waits(self, seconds: float) -> None:
+        self.passed += seconds
+        self.slack.clock.ahead += seconds
+        self.scene.passes(seconds)
+
+    def tells(self, most: int = 500) -> int:
+        """Turns until nothing is left, time passing as the publisher asks for it; how many it took."""
+        for turn in range(most):
+            wait = self.publisher.turn()
+            if wait is None:
+                return turn
+            self.waits(wait)
+        raise AssertionError(f"still something to tell after {most} turns")
+
+    def turns(self, count: int) -> None:
+        for _ in range(count):
+            self.waits(self.publisher.turn() or 0.0)
+
+    def channel(self) -> list[Message]:
+        return self.slack.desk.messages(CHANNEL)
+
+    def card(self, number: int) -> Message:
+        ts = self.scene.board.run(number).messages[f"run/{number}"]
+        return self.slack.desk.thread(CHANNEL, ts)
+
+    def calls(self, method: str) -> list[dict[str, Any]]:
+        return [call for call in self.slack.desk.calls() if call["method"] == method]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.board.close()
+
+
+@pytest.fixture
+def team(scene: Scene) -> Iterator[Team]:
+    with room() as slack:
+        team = Team(scene, slack)
+        team.starts()
+        yield team
+
+
+def breaks(monkeypatch: pytest.MonkeyPatch, method: str, how: Callable[[Callable[[], Any]], Any]) -> list[str]:
+    """The line to Slack: `how` gets what makes the call of that method; every call is noted."""
+    whole = BaseClient._perform_urllib_http_request_internal
+    seen: list[str] = []
+
+    def line(self: BaseClient, url: str, request: Any) -> Any:
+        seen.append(url.rpartition("/")[2].partition("?")[0])
+        call = lambda: whole(self, url, request)  # noqa: E731
+        return how(call) if seen[-1] == method else call()
+
+    monkeypatch.setattr(BaseClient, "_perform_urllib_http_request_internal", line)
+    return seen
+
+
+def once(fault: Callable[[Callable[[], Any]], Any]) -> Callable[[Callable[[], Any]], Any]:
+    """A line that breaks the first time only."""
+    left = [fault]
+    return lambda call: left.pop()(call) if left else call()
+
+
+def lost(call: Callable[[], Any]) -> Any:
+    """Slack does it, and its answer never arrives."""
+    call()
+    raise RemoteDisconnected("the answer was lost")
+
+
+def refuses(monkeypatch: pytest.MonkeyPatch, method: str, error: str) -> None:
+    def refuse(call: api.Call) -> api.Answer:
+        raise Refused(error)
+
+    known = api.METHODS[method]
+    monkeypatch.setitem(api.METHODS, method, api.Method(refuse, known.scopes, known.rate, known.app_level))
+
+
+def first_lines(message: Message) -> list[str]:
+    return [reply.text.partition("\n")[0] for reply in message.replies]
+
+
+# --- the ordinary way -------------------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_as_the_team_reads_it(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    scene.reaches_deploy()
+    scene.starts(1, 8, "deploy", "Stop the shop", "web", "web/2", written=True)
+    team.tells()
+    assert "step 8 of 12, “Stop the shop” on web, web/2" in team.card(1).text
+    scene.ends(1, 8, "web")
+    scene.ends(1, 8, "web/2", "failed", code=3, reason="exit 3", output="no such service\n")
+    scene.asks(1, 8, "“Stop the shop” failed on web/2: exit 3")
+    team.tells()
+    (release, _) = team.channel()
+    card = team.card(1)
+    assert release.text.startswith("webshop 2.4.0 was handed off as R-1")
+    assert "Waiting for an answer" in card.text
+    question = card.replies[6]
+    assert [button.label for button in question.buttons] == ["Retry", "Skip", "Abort"]
+    scene.says(e.RunDecided(run=1, step=8, choice="abort"), "U02ADMIN")
+    scene.finishes(1, "failed", "“Stop the shop” failed on web/2: exit 3")
+    team.tells()
+    card = team.card(1)
+    assert first_lines(card)[:5] == [
+        "Power on: ok, isolation proved, 3 steps, 6.0 s.",
+        "Run 1, “Restore the orders”: ok, 2.0 s, on db.",
+        "Confirm: ok, isolation proved, 1 step, 2.0 s.",
+        "Snapshot: ok, 1 step, 2.0 s.",
+        "Deploy: ok, 1 step, 2.0 s.",
+    ]
+    assert card.replies[5].text.startswith("Run 1, “Stop the shop”: failed")
+    assert "no such service" in card.replies[5].text
+    assert "<@U02ADMIN> answered *abort* about “Stop the shop”" in card.replies[6].text
+    assert card.replies[6].buttons == []
+    assert [file["title"] for file in card.replies[7].files] == ["Stop the shop on web/2, attempt 1: all output"]
+    assert "failed on web/2: exit 3. It took" in card.replies[8].text
+    assert card.replies[8].raw["subtype"] == "thread_broadcast"
+    assert "Failed: “Stop the shop”" in card.text
+    assert card.buttons == []
+    assert not list(scene.board.table(Due))
+    posted = scene.board.run(1).messages
+    assert posted["run/1/end"] == card.replies[8].ts
+
+
+def test_every_post_is_marked_and_nothing_unfurls(team: Team) -> None:
+    team.scene.hands_off()
+    team.tells()
+    (call,) = team.calls("chat.postMessage")
+    assert call["args"]["metadata"]["event_payload"]["key"] == "release/R-1"
+    assert call["args"]["unfurl_links"] is False
+    assert call["args"]["unfurl_media"] is False
+
+
+def test_the_end_carries_the_hash_of_its_record(team: Team) -> None:
+    team.scene.hands_off()
+    team.scene.begins(1)
+    head = team.scene.says(e.RunFinished(run=1, verdict="passed", clean=True, reason=""))
+    team.tells()
+    assert f"Ledger {head.seq}, head {head.hash}" in team.card(1).replies[-1].text
+
+
+def test_buttons_go_when_they_no_longer_apply(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    scene.finishes(1, "passed")
+    team.tells()
+    assert [button.label for button in team.card(1).replies[-1].buttons] == ["Promote"]
+    scene.begins(2, "promotion")
+    team.tells()
+    assert team.card(1).replies[-1].buttons == []
+    scene.finishes(2, "failed", "“The shop answers” failed on web")
+    team.tells()
+    end = team.card(2).replies[-1]
+    assert [button.label for button in end.buttons] == ["Roll back"]
+    assert "<!subteam^S01ADMINS> an admin looks at prod" in end.text
+    scene.begins(3, "rollback")
+    scene.says(e.ReleaseWithdrawn(release="R-1", reason="wrong build"), "U01DEV")
+    team.tells()
+    assert team.card(2).replies[-1].buttons == []
+    assert team.channel()[0].buttons == []
+    assert team.channel()[-1].text.startswith("<@U01DEV> withdrew R-1: wrong build.")
+
+
+def test_secrets_are_masked_wherever_they_turn_up(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off(summary="with hunter22 in it")
+    scene.begins(1)
+    output = "x" * 70_000 + " hunter22\npassword=hunter22\n"
+    scene.does(1, 1, "deploy", "Use hunter22", "web", written=True, outcome="failed", output=output)
+    team.tells()
+    (upload,) = [file for reply in team.card(1).replies for file in reply.files]
+    assert "password=[masked]" in team.card(1).replies[0].text
+    assert "hunter22" not in "".join(message.text for message in [*team.channel(), *team.card(1).replies])
+    assert b"hunter22" not in team.slack.desk.downloads(upload["id"])
+    assert "hunter22" not in str(team.slack.desk.calls())
+
+
+# --- the order and the rates ------------------------------------------------------------------------------------------
+
+
+def test_questions_and_ends_go_before_other_runs_steps(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    for number in (1, 2):
+        scene.begins(number)
+    team.tells()
+    for step in range(1, 6):
+        scene.does(1, step, "deploy", f"Step {step}", "web", written=True)
+    scene.does(2, 1, "deploy", "Stop", "web", written=True, outcome="failed")
+    scene.asks(2, 1, "“Stop” failed")
+    team.turns(2)
+    assert len(team.card(1).replies) == 0
+    assert [bool(reply.buttons) for reply in team.card(2).replies if not reply.files] == [False, True]
+    team.tells()
+    assert len(team.card(1).replies) == 5
+
+
+def test_it_keeps_to_slacks_rates_and_edits_only_what_it_must(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1, total=60)
+    begun = team.passed
+    for step in range(1, 61):
+        scene.does(1, step, "deploy", f"Step {step}", "web", written=True)
+        team.turns(1)
+    scene.finishes(1, "passed")
+    team.tells()
+    minutes = (team.passed - begun) / 60
+    assert len(team.card(1).replies) == 61
+    assert {call["status"] for call in team.slack.desk.calls()} == {200}
+    assert len(team.calls("chat.update")) <= 5 + 45 * minutes
+    assert len(team.calls("chat.postMessage")) <= 10 + 60 * minutes + 1
+    assert "Passed, clean" in team.card(1).text
+
+
+def test_a_429_is_obeyed_and_holds_nothing_else_up(scene: Scene) -> None:
+    with room(rates={"chat.postMessage": Rate(6, 2, by_channel=True)}) as slack:
+        team = Team(scene, slack)
+        team.starts()
+        scene.hands_off()
+        scene.begins(1)
+        scene.does(1, 1, "deploy", "One", "web", written=True)
+        team.turns(3)
+        scene.does(1, 2, "deploy", "Two", "web", written=True)
+        team.turns(1)
+        assert [call["status"] for call in team.calls("chat.postMessage")] == [200, 200, 429]
+        assert team.calls("chat.update")
+        team.tells()
+        assert first_lines(team.card(1)) == ["Run 1, “One”: ok, 2.0 s, on web.", "Run 1, “Two”: ok, 2.0 s, on web."]
+        refused = [call for call in team.calls("chat.postMessage") if call["status"] == 429]
+        assert len(refused) <= 3
+
+
+# --- when Slack fails -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["release", "run", "step"])
+def test_a_lost_answer_posts_nothing_twice(team: Team, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = team.scene
+    if key != "release":
+        scene.hands_off()
+    if key == "step":
+        scene.begins(1)
+    team.tells()
+    breaks(monkeypatch, "chat.postMessage", once(lost))
+    if key == "release":
+        scene.hands_off()
+    elif key == "run":
+        scene.begins(1)
+    else:
+        scene.does(1, 1, "deploy", "One", "web", written=True)
+    team.tells()
+    assert len(team.calls("chat.postMessage")) == {"release": 1, "run": 2, "step": 3}[key]
+    assert not list(scene.board.table(Due))
+    if key == "step":
+        assert len(team.card(1).replies) == 1
+
+
+def test_what_never_arrived_is_posted_after_a_look(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(call: Callable[[], Any]) -> Any:
+        raise URLError("connection refused")
+
+    seen = breaks(monkeypatch, "chat.postMessage", once(refused))
+    team.scene.hands_off()
+    team.tells()
+    assert seen == ["chat.postMessage", "conversations.history", "chat.postMessage"]
+    assert len(team.channel()) == 1
+
+
+def test_an_evening_without_slack_ends_with_everything_told(
+    team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down(self: BaseClient, url: str, request: Any) -> Any:
+        tries.append(team.passed)
+        raise URLError("connection refused")
+
+    tries: list[float] = []
+    whole = BaseClient._perform_urllib_http_request_internal
+    monkeypatch.setattr(BaseClient, "_perform_urllib_http_request_internal", down)
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    scene.reaches_deploy()
+    while team.passed < 3600:
+        team.turns(1)
+    assert len(tries) < 40
+    assert "Slack does not answer" in caplog.text
+    monkeypatch.setattr(BaseClient, "_perform_urllib_http_request_internal", whole)
+    scene.finishes(1, "passed")
+    team.tells()
+    assert len(team.channel()) == 2
+    assert len(team.card(1).replies) == 6
+
+
+def test_a_full_disk_after_slack_took_it_posts_nothing_twice(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = team.scene.board.record
+
+    def full(by: str, event: e.AnyEvent) -> Any:
+        if isinstance(event, e.MessagePosted) and not spoilt:
+            spoilt.append(event)
+            raise OSError(28, "no space left on device")
+        return record(by, event)
+
+    spoilt: list[e.AnyEvent] = []
+    monkeypatch.setattr(team.scene.board, "record", full)
+    team.scene.hands_off()
+    team.tells()
+    assert spoilt
+    assert len(team.calls("chat.postMessage")) == 1
+    assert not list(team.scene.board.table(Due))
+
+
+def test_killed_between_slacks_answer_and_the_ledger_it_finds_its_message(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(by: str, event: e.AnyEvent) -> Any:
+        raise Killed
+
+    team.scene.hands_off()
+    with monkeypatch.context() as patch:
+        patch.setattr(team.scene.board, "record", kill)
+        with pytest.raises(Killed):
+            team.turns(1)
+    team.goes()
+    team.comes()
+    team.starts()
+    team.tells()
+    assert len(team.channel()) == 1
+    assert team.scene.board.release("R-1").messages == {"release/R-1": team.channel()[0].ts}
+
+
+def test_a_start_tells_what_was_not_told_as_it_was_then(team: Team) -> None:
+    team.goes()
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    scene.does(1, 1, "deploy", "Stop", "web", written=True, outcome="failed", reason="exit 3")
+    scene.asks(1, 1, "“Stop” failed on web: exit 3")
+    scene.says(e.RunDecided(run=1, step=1, choice="retry"), "U02ADMIN")
+    scene.starts(1, 1, "deploy", "Stop", "web", written=True, attempt=2)
+    scene.ends(1, 1, "web", attempt=2)
+    team.comes()
+    team.starts()
+    team.tells()
+    first, question, second = [reply for reply in team.card(1).replies if not reply.files]
+    assert first.text.startswith("Run 1, “Stop”: failed, 2.0 s, on web.")
+    assert "answered *retry*" in question.text
+    assert second.text.startswith("Run 1, “Stop”: ok, 0.0 s, attempt 2, on web.")
+
+
+def test_a_start_brings_messages_up_to_date_that_changed_meanwhile(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    scene.starts(1, 1, "test", "Buy one item", written=True)
+    scene.asks(1, 1, "Buy one item.", ("pass", "fail"), "testers")
+    team.tells()
+    team.goes()
+    scene.says(e.RunDecided(run=1, step=1, choice="pass"), "U03TESTER")
+    team.comes()
+    team.starts()
+    team.tells()
+    assert "Running" in team.card(1).text
+    assert team.card(1).replies[0].buttons == []
+
+
+# --- when Slack refuses -----------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_without_plans_gets_sections(
+    team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(_SURFACES["message"], "plan")
+    team.scene.hands_off()
+    for number in (1, 2):
+        team.scene.begins(number)
+    team.tells()
+    assert "○ Power on: to come" in team.card(1).text
+    assert "○ Power on: to come" in team.card(2).text
+    refused = [call for call in team.calls("chat.postMessage") if not call["answer"]["ok"]]
+    assert len(refused) == 1
+    assert "refuses the plan block" in caplog.text
+
+
+def test_blocks_that_nobody_takes_leave_the_text(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(_SURFACES["message"], "section")
+    team.scene.hands_off()
+    team.scene.begins(1)
+    team.tells()
+    assert "Rehearsal of webshop 2.4.0 on staging (R-1 · run 1): About to begin." in team.card(1).text
+    assert team.card(1).blocks == []
+
+
+def test_not_in_the_channel_is_said_once_and_nothing_is_lost(team: Team, caplog: pytest.LogCaptureFixture) -> None:
+    members = team.slack.workspace.channels[CHANNEL].members
+    members.remove(BOT_USER)
+    team.scene.hands_off()
+    team.scene.begins(1)
+    while team.passed < 3600:
+        team.turns(1)
+    told = [record for record in caplog.records if record.levelno == logging.ERROR and record.name == "bot.progress"]
+    assert len(told) == 1
+    assert "not_in_channel. invite the bot there: /invite @quarterdeck" in told[0].getMessage()
+    assert len(team.calls("chat.postMessage")) < 40
+    members.append(BOT_USER)
+    team.tells()
+    assert len(team.channel()) == 2
+
+
+@pytest.mark.parametrize("error", ["edit_window_closed", "block_mismatch", "message_not_found"])
+def test_the_card_of_a_run_that_goes_on_is_posted_anew(team: Team, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.scene.hands_off()
+    team.scene.begins(1)
+    team.tells()
+    first = team.card(1)
+    with monkeypatch.context() as patch:
+        refuses(patch, "chat.update", error)
+        team.scene.starts(1, 1, "deploy", "One", "web", written=True)
+        team.tells()
+    assert team.card(1).ts != first.ts
+    assert "“One” on web" in team.card(1).text
+    team.scene.ends(1, 1, "web")
+    team.tells()
+    assert len(team.card(1).replies) == 1
+
+
+def test_a_card_that_somebody_deleted_comes_back_with_its_thread(team: Team) -> None:
+    team.scene.hands_off()
+    team.scene.begins(1)
+    team.tells()
+    workspace, ts = team.slack.workspace, team.card(1).ts
+    team.slack.does(lambda: workspace.remove(workspace.message(CHANNEL, ts)))
+    team.scene.does(1, 1, "deploy", "One", "web", written=True)
+    team.tells()
+    assert first_lines(team.card(1)) == ["Run 1, “One”: ok, 2.0 s, on web."]
+
+
+def test_where_files_are_forbidden_the_reply_is_enough(
+    team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refuses(monkeypatch, "files.getUploadURLExternal", "file_uploads_disabled")
+    team.scene.hands_off()
+    team.scene.begins(1)
+    team.scene.does(1, 1, "deploy", "One", "web", written=True, outcome="failed", output="no such service\n")
+    team.tells()
+    (reply,) = team.card(1).replies
+    assert "no such service" in reply.text
+    assert "file_uploads_disabled" in caplog.text
+
+
+def test_a_message_that_cannot_be_written_keeps_no_other_back(
+    team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(run: Any, *more: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("bot.replies.step_reply", broken)
+    team.scene.hands_off()
+    team.scene.begins(1)
+    team.scene.does(1, 1, "deploy", "One", "web", written=True)
+    team.scene.finishes(1, "passed")
+    team.tells()
+    assert "quarterdeck ledger show" in team.card(1).replies[0].text
+    assert "Passed, clean" in team.card(1).replies[1].text
+
+
+# --- its thread -------------------------------------------------------------------------------------------------------
+
+
+def test_it_works_in_a_thread_of_its_own_and_stops(scene: Scene) -> None:
+    with room() as slack:
+        team = Team(scene, slack)
+        team.publisher.start()
+        assert team.publisher.flush(DEADLINE)
+        scene.hands_off()
+        assert not team.publisher.idle.is_set()
+        scene.begins(1)
+        scene.reaches_deploy()
+        assert team.publisher.flush(DEADLINE)
+        assert len(team.card(1).replies) == 4
+        team.publisher.stop(DEADLINE)
+        assert not team.publisher._thread.is_alive()
