@@ -36,6 +36,8 @@ class Difference(msgspec.Struct, frozen=True):
         lines = [f"{self.fact}: {self.here} and {self.there} differ"]
         lines += _some(f"  only on {self.here}: ", self.only_here)
         lines += _some(f"  only on {self.there}: ", self.only_there)
+        if not self.only_here and not self.only_there:
+            lines.append("  the same lines, in another order or another number of times")
         return "\n".join(lines)
 
 
@@ -45,9 +47,7 @@ def compare(fact: Fact, here: str, ours: str, there: str, theirs: str) -> Differ
     if mine == other:
         return None
     full = "\n".join(difflib.unified_diff(mine, other, here, there, lineterm="", n=2))
-    only_here = tuple(line for line in mine if line not in set(other))
-    only_there = tuple(line for line in other if line not in set(mine))
-    return Difference(fact.name, here, there, only_here, only_there, full)
+    return Difference(fact.name, here, there, _lacking(other, mine), _lacking(mine, other), full)
 
 
 def relevant(fact: Fact, output: str) -> list[str]:
@@ -59,6 +59,12 @@ def relevant(fact: Fact, output: str) -> list[str]:
 def digest(fact: Fact, output: str) -> str:
     """SHA-256 in hex of the lines that count."""
     return hashlib.sha256("\n".join(relevant(fact, output)).encode()).hexdigest()
+
+
+def _lacking(lines: list[str], others: list[str]) -> tuple[str, ...]:
+    """Those of `others` that are not among `lines`."""
+    known = set(lines)
+    return tuple(line for line in others if line not in known)
 
 
 def _some(lead: str, lines: tuple[str, ...]) -> list[str]:

@@ -18,32 +18,37 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """`evidence` has one sentence for each network card looked at, and for each that could not be."""
+    """`evidence` has one sentence for each network card looked at, and for each that could not be.
+
+    `why` is the first of them that says what the verdict says.
+    """
 
     verdict: Verdict
     evidence: tuple[str, ...]
+    why: str
 
 
 def judge(cards: Mapping[str, Sequence[Nic] | None], isolation: Isolation) -> Judgement:
     """`cards`: a host's name to its cards, None where vCenter did not tell them.
 
     A card violates isolation when it is connected, or will be at power-on, to a network that is not listed. What is
-    not told is not taken for granted: unproved.
+    not told is not taken for granted, nor is a place without a single machine to look at: unproved.
     """
-    evidence: list[str] = []
-    verdicts: set[Verdict] = {"proved"}
-    for host, nics in cards.items():
-        if nics is None:
-            evidence.append(f"{host}: vCenter did not tell its network cards")
-            verdicts.add("unproved")
-        for nic in nics or ():
-            verdict, sentence = _card(nic, isolation.networks)
-            verdicts.add(verdict)
-            evidence.append(f"{host}: {sentence}")
-        if nics is not None and not nics:
-            evidence.append(f"{host}: has no network card")
-    order: tuple[Verdict, ...] = ("violated", "unproved", "attested", "proved")
-    return Judgement(next(v for v in order if v in verdicts), tuple(evidence))
+    judged = [(verdict, f"{host}: {said}") for host, nics in cards.items() for verdict, said in _host(nics, isolation)]
+    if not judged:
+        judged = [("unproved", "there is no machine whose network cards vCenter could tell")]
+    worst = min((verdict for verdict, _ in judged), key=_WORST_FIRST.index)
+    why = next(said for verdict, said in judged if verdict == worst)
+    return Judgement(worst, tuple(said for _, said in judged), why)
+
+
+_WORST_FIRST: tuple[Verdict, ...] = ("violated", "unproved", "attested", "proved")
+
+
+def _host(nics: Sequence[Nic] | None, isolation: Isolation) -> list[tuple[Verdict, str]]:
+    if nics is None:
+        return [("unproved", "vCenter did not tell its network cards")]
+    return [_card(nic, isolation.networks) for nic in nics] or [("proved", "has no network card")]
 
 
 def _card(nic: Nic, allowed: Sequence[str]) -> tuple[Verdict, str]:
@@ -53,7 +58,8 @@ def _card(nic: Nic, allowed: Sequence[str]) -> tuple[Verdict, str]:
     if nic.network is None:
         return "unproved", f"{nic.label} is on a network that vCenter does not name ({flags})"
     if nic.network not in allowed:
-        return "violated", f"{nic.label} is on {nic.network}, which is not one of {', '.join(allowed)} ({flags})"
+        verdict: Verdict = "violated" if nic.connected or nic.start_connected else "unproved"
+        return verdict, f"{nic.label} is on {nic.network}, which is not one of {', '.join(allowed)} ({flags})"
     return "proved", f"{nic.label} is on {nic.network} ({flags})"
 
 

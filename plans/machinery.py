@@ -25,6 +25,9 @@ from plans.facts import Difference, Fact, compare, digest
 from plans.isolation import Isolation, judge
 from plans.site import OK, Actions, Site
 
+KEPT = 64 * 1024
+"""Bytes of standard output that an outcome carries; what is longer cannot be compared."""
+
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
     """A step that nobody wrote."""
@@ -62,8 +65,7 @@ class ProveIsolation(Own, frozen=True):
         yield Record(IsolationJudged(run=site.run, verdict=judged.verdict, evidence=judged.evidence))
         if judged.verdict in ("proved", "attested"):
             return OK
-        worst = next((e for e in judged.evidence if "not one of" in e or "not name" in e or "not tell" in e), "")
-        return Outcome("errored", reason=f"isolation is {judged.verdict}: {worst}")
+        return Outcome("errored", reason=f"isolation is {judged.verdict}: {judged.why}")
 
 
 class PowerOn(Own, frozen=True):
@@ -107,11 +109,19 @@ class Attest(Own, frozen=True):
     def actions(self, site: Site) -> Actions:
         question = f"{site.environment} {site.host} has no snapshot. Can it be brought back as it is now?"
         answer = yield Ask(question, ("done", "failed"), "admins")
+        if not answer.ok:
+            return answer
         if answer.value == "done":
             return OK
         return Outcome("errored", reason=answer.reason or "an admin says that it could not be brought back")
 
 
+_UNZIP = """import os, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    for member in archive.infolist():
+        path = archive.extract(member, sys.argv[2])
+        if member.external_attr >> 16 & 0o111 and os.path.isfile(path): os.chmod(path, 0o755)
+"""
 _UNPACK = """set -eu
 archive=$base/$digest$suffix
 have=$(sha256sum < "$archive"); have=${have%% *}
@@ -120,10 +130,10 @@ rm -rf -- "$package" "$package.new"
 mkdir -p -- "$package.new"
 if [ "$suffix" = .zip ]; then
   if command -v unzip >/dev/null 2>&1; then unzip -q "$archive" -d "$package.new"
-  elif command -v python3 >/dev/null 2>&1; then python3 -m zipfile -e "$archive" "$package.new"
+  elif command -v python3 >/dev/null 2>&1; then python3 -c "$unzip" "$archive" "$package.new"
   else echo "neither unzip nor python3 here to unpack a zip with: install one, or hand off a tar.gz" >&2; exit 4; fi
 else
-  tar -xzf "$archive" -C "$package.new"
+  tar -xzof "$archive" -C "$package.new"
 fi
 for path in $scripts; do chmod +x -- "$package.new/$path"; done
 mv -- "$package.new" "$package"
@@ -131,7 +141,10 @@ mv -- "$package.new" "$package"
 
 
 class Unpack(Own, frozen=True):
-    """The archive on the host, its digest checked there, unpacked into a fresh directory; `executable` made so."""
+    """The archive on the host, its digest checked there, unpacked into a fresh directory; `executable` made so.
+
+    The package was read when it was handed off: where it does not unpack, the host is at fault.
+    """
 
     executable: tuple[str, ...]
 
@@ -140,13 +153,15 @@ class Unpack(Own, frozen=True):
         if not sent.ok:
             return sent
         values = {"base": site.base, "digest": site.digest, "suffix": site.suffix, "package": site.package}
+        values["unzip"] = _UNZIP
         lines = [f"{key}={shlex.quote(value)}\n" for key, value in values.items()]
         command = "".join(lines) + _UNPACK.replace("$scripts", shlex.join(self.executable) or "")
         outcome = yield Shell(at=site.at, command=command, timeout=600)
-        if outcome.exit in (3, 4):
-            reason = {3: "the archive on the host is not what was handed off", 4: "nothing here can unpack a zip"}
-            return Outcome("errored", exit=outcome.exit, reason=reason[outcome.exit])
-        return outcome
+        if outcome.result != "failed":
+            return outcome
+        why = {3: "the archive on the host is not what was handed off", 4: "nothing here can unpack a zip"}
+        reason = why.get(outcome.exit or 0, f"the package could not be unpacked: {outcome.reason}")
+        return msgspec.structs.replace(outcome, result="errored", reason=reason)
 
 
 class CompareFacts(Own, frozen=True):
@@ -165,9 +180,12 @@ class CompareFacts(Own, frozen=True):
         shells = tuple(Shell(at=at, command=fact.run, timeout=300) for fact, at in unique.values())
         collected = yield Together(shells)
         outputs: dict[tuple[str, str], str] = {}
-        for (fact, at), outcome in zip(unique.values(), collected.value, strict=True):
-            if outcome.exit != 0:
-                return Outcome("errored", reason=f"fact {fact.name} on {at}: {outcome.reason or 'could not be read'}")
+        found: tuple[Outcome, ...] = collected.value
+        for (fact, at), outcome in zip(unique.values(), found, strict=True):
+            if outcome.result == "aborted":
+                return outcome
+            if why := _unreadable(outcome):
+                return Outcome("errored", reason=f"fact {fact.name} on {at}: {why}")
             outputs[fact.name, str(at)] = outcome.output
         for environment in dict.fromkeys(at.environment for _, at in unique.values()):
             yield Record(self._event(site, environment, unique, outputs))
@@ -213,6 +231,14 @@ class Mark(Own, frozen=True):
 Machinery = (
     GoBack | ProveIsolation | PowerOn | Answer | KeepSnapshot | Attest | Unpack | CompareFacts | BeginWatch | Mark
 )
+
+
+def _unreadable(outcome: Outcome) -> str:
+    if outcome.exit != 0:
+        return outcome.reason or "could not be read"
+    if len(outcome.output.encode()) >= KEPT:
+        return f"its output is longer than the {KEPT // 1024} KiB that are kept of it: let it print less, or a digest"
+    return ""
 
 
 def _between(fact: Fact, here: At, there: At, outputs: dict[tuple[str, str], str]) -> Difference | None:

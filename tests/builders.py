@@ -1,8 +1,15 @@
 """Builds what the tests of the core start from: the contract's example, plans, and boards folded from events."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from plans import events as e
 from plans.actions import Action, Outcome
@@ -266,3 +273,28 @@ def finished(run: int, step: int, host: str, attempt: int, outcome: str, **more:
 
 def paused(run: int, step: int, question: int, choices: tuple[str, ...], role: str = "admins") -> e.RunPaused:
     return e.RunPaused(run=run, step=step, why="It needs you.", question=question, choices=choices, role=role)
+
+
+def shell(
+    command: str, home: Path, path: str | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command as a host runs it: by this machine's own /bin/sh, from the login directory."""
+    env = {"PATH": path or os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], cwd=cwd or home, env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+PLAIN = ("sha256sum", "rm", "mkdir", "mv", "chmod", "cp", "tar", "gzip", "mktemp", "head", "sed", "cat")
+
+
+def only(folder: Path, *tools: str) -> str:
+    """A PATH with the plainest tools and these alone. A test of a tool that this machine lacks is skipped."""
+    binaries = folder / "only"
+    binaries.mkdir()
+    for tool in (*PLAIN, *tools):
+        found = os.path.realpath(sys.executable) if tool == "python3" else shutil.which(tool)
+        if found is None:
+            pytest.skip(f"there is no {tool} here")
+        (binaries / tool).symlink_to(found)
+    return str(binaries)

@@ -1,0 +1,380 @@
+"""Quarterdeck's own steps, driven by hand: what they ask of the world, and how they end."""
+
+import hashlib
+import os
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from builders import DIGEST, drive, only, shell, site
+
+from plans.actions import (
+    Action,
+    Ask,
+    At,
+    AwaitHost,
+    Nic,
+    Note,
+    Outcome,
+    Power,
+    ReadNics,
+    Record,
+    RemoveSnapshot,
+    RevertTo,
+    Shell,
+    TakeSnapshot,
+    Together,
+    Upload,
+)
+from plans.events import FactsCollected, IsolationJudged, SnapshotRemoved, SnapshotTaken, WatchChecked
+from plans.facts import Fact
+from plans.isolation import Isolation
+from plans.machinery import (
+    Answer,
+    Attest,
+    BeginWatch,
+    CompareFacts,
+    GoBack,
+    KeepSnapshot,
+    Mark,
+    PowerOn,
+    ProveIsolation,
+    Unpack,
+)
+from plans.site import OK
+
+WEB = At("staging", "web")
+LOST = Outcome("errored", reason="vCenter does not answer")
+ABORTED = Outcome("aborted", reason="stopped before it was answered")
+
+
+def without_notes(asked: list[Action]) -> list[Action]:
+    return [action for action in asked if not isinstance(action, Note)]
+
+
+class TestPower:
+    def test_goes_back_to_its_snapshot(self) -> None:
+        asked, ended = drive(GoBack(snapshots={"web": "snapshot-3", "db": "snapshot-4"}), site())
+        assert without_notes(asked) == [RevertTo(WEB, "snapshot-3")]
+        assert ended.ok
+
+    def test_is_powered_off_where_there_is_no_snapshot_yet(self) -> None:
+        asked, ended = drive(GoBack(snapshots={"db": "snapshot-4"}), site())
+        assert without_notes(asked) == [Power(WEB, on=False)]
+        assert ended.ok
+
+    def test_is_powered_on_and_waited_for(self) -> None:
+        assert drive(PowerOn(), site()) == ([Power(WEB, on=True)], Outcome("ok", exit=0))
+        assert drive(Answer(), site())[0] == [AwaitHost(WEB, 600.0)]
+
+    @pytest.mark.parametrize("step", [GoBack(snapshots={"web": "x"}), GoBack(snapshots={}), PowerOn(), Answer()])
+    def test_ends_as_the_machine_says(self, step: object) -> None:
+        trouble = (OK, LOST) if isinstance(step, GoBack) else (LOST,)
+        assert drive(step, site(), *trouble)[1] == LOST
+
+
+class TestIsolation:
+    STEP = ProveIsolation(hosts=("web", "db"), isolation=Isolation(networks=("isolated",)))
+
+    def prove(self, *cards: list[Nic] | None) -> tuple[list[Action], Outcome]:
+        return drive(self.STEP, site(host=None), *(Outcome("ok", value=nics) for nics in cards))
+
+    def test_every_host_is_looked_at_and_the_judgement_is_on_the_ledger(self) -> None:
+        nic = Nic("NIC 1", "isolated", False, True)
+        asked, ended = self.prove([nic], [nic])
+        evidence = tuple(f"{host}: NIC 1 is on isolated (connected: no, at power-on: yes)" for host in ("web", "db"))
+        assert without_notes(asked) == [
+            ReadNics(WEB),
+            ReadNics(At("staging", "db")),
+            Record(IsolationJudged(run=7, verdict="proved", evidence=evidence)),
+        ]
+        assert ended.ok
+
+    @pytest.mark.parametrize(
+        ("cards", "reason"),
+        [
+            ([Nic("NIC 1", "prod", True, True)], "isolation is violated: db: NIC 1 is on prod, which is not one of "),
+            (
+                [Nic("NIC 1", None, True, True)],
+                "isolation is unproved: db: NIC 1 is on a network that vCenter does not",
+            ),
+            (None, "isolation is unproved: db: vCenter did not tell its network cards"),
+        ],
+    )
+    def test_what_is_not_proved_goes_no_further(self, cards: list[Nic] | None, reason: str) -> None:
+        asked, ended = self.prove([], cards)
+        assert isinstance(asked[-1], Record)
+        assert ended.result == "errored"
+        assert ended.reason.startswith(reason)
+
+    def test_a_vcenter_that_does_not_answer_is_no_proof(self) -> None:
+        asked, ended = drive(self.STEP, site(host=None), LOST)
+        assert asked == [ReadNics(WEB)]
+        assert ended == LOST
+
+
+class TestSnapshot:
+    STEP = KeepSnapshot(older={"web": ("snapshot-1", "snapshot-2"), "db": ("snapshot-3",)})
+    TAKEN = Record(
+        SnapshotTaken(run=7, host="web", environment="staging", snapshot="snapshot-9", name="quarterdeck-abc-run-7")
+    )
+
+    def test_carries_the_runs_token_and_replaces_our_older_ones(self) -> None:
+        asked, ended = drive(self.STEP, site(), Outcome("ok", value="snapshot-9"))
+        assert asked == [
+            TakeSnapshot(WEB, "quarterdeck-abc-run-7", "R-1 run 7 on staging"),
+            self.TAKEN,
+            RemoveSnapshot(WEB, "snapshot-1"),
+            Record(SnapshotRemoved(run=7, host="web", environment="staging", snapshot="snapshot-1")),
+            RemoveSnapshot(WEB, "snapshot-2"),
+            Record(SnapshotRemoved(run=7, host="web", environment="staging", snapshot="snapshot-2")),
+        ]
+        assert ended.ok
+
+    def test_the_older_ones_stay_where_none_could_be_taken(self) -> None:
+        asked, ended = drive(self.STEP, site(), LOST)
+        assert [type(action) for action in asked] == [TakeSnapshot]
+        assert ended == LOST
+
+    def test_one_that_could_not_be_removed_is_not_said_to_be_gone(self) -> None:
+        asked, ended = drive(self.STEP, site(), Outcome("ok", value="snapshot-9"), OK, LOST)
+        assert asked[1:] == [self.TAKEN, RemoveSnapshot(WEB, "snapshot-1")]
+        assert ended == LOST
+
+
+class TestAttest:
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            (Outcome("ok", value="done"), OK),
+            (Outcome("ok", value="failed", reason="no idea"), Outcome("errored", reason="no idea")),
+            (
+                Outcome("ok", value="failed"),
+                Outcome("errored", reason="an admin says that it could not be brought back"),
+            ),
+            (ABORTED, ABORTED),
+        ],
+    )
+    def test_an_admin_says_whether_prod_can_be_brought_back(self, answer: Outcome, expected: Outcome) -> None:
+        asked, ended = drive(Attest(), site(environment="prod", host="db"), answer)
+        question = "prod db has no snapshot. Can it be brought back as it is now?"
+        assert asked == [Ask(question, ("done", "failed"), "admins")]
+        assert ended == expected
+
+
+class TestWatch:
+    def test_begins_and_marks(self) -> None:
+        assert drive(BeginWatch(), site(host=None))[1].ok
+        for ok in (True, False):
+            asked, ended = drive(Mark(mark="10m"), site(host=None, group_ok=ok))
+            assert asked == [Record(WatchChecked(run=7, mark="10m", ok=ok))]
+            assert ended.ok
+
+
+class TestFacts:
+    SCHEMA = Fact(name="schema", on="db", run="sqlite3 shop.db .schema")
+    PACKAGES = Fact(name="packages", on="web", run="dpkg-query -W", ignore=("^linux",))
+    PAIRS = ((SCHEMA, "db", "db"), (PACKAGES, "web", "web"), (PACKAGES, "web", "web/2"))
+
+    def compare(self, *outputs: Outcome | str) -> tuple[list[Action], Outcome]:
+        outcomes = tuple(Outcome("ok", exit=0, output=o) if isinstance(o, str) else o for o in outputs)
+        return drive(CompareFacts(pairs=self.PAIRS, there="prod"), site(host=None), Outcome("ok", value=outcomes))
+
+    def test_all_are_collected_at_once_and_no_host_is_asked_twice(self) -> None:
+        asked, ended = self.compare("s", "s", "p", "p", "p\nlinux-6")
+        (together,) = [action for action in asked if isinstance(action, Together)]
+        assert [(str(shell.at), shell.command) for shell in together.shells] == [
+            ("staging db", "sqlite3 shop.db .schema"),
+            ("prod db", "sqlite3 shop.db .schema"),
+            ("staging web", "dpkg-query -W"),
+            ("prod web", "dpkg-query -W"),
+            ("prod web/2", "dpkg-query -W"),
+        ]
+        assert ended.ok
+
+    def test_both_sides_are_on_the_ledger_by_digest(self) -> None:
+        asked, _ = self.compare("s", "s", "p", "p", "other")
+        s, p, other = (hashlib.sha256(text.encode()).hexdigest() for text in ("s", "p", "other"))
+        assert [action.event for action in asked if isinstance(action, Record)] == [
+            FactsCollected(
+                run=7, environment="staging", digests={"schema db": s, "packages web": p}, log="logs/run-7/01-web-1.log"
+            ),
+            FactsCollected(
+                run=7,
+                environment="prod",
+                digests={"schema db": s, "packages web": p, "packages web/2": other},
+                log="logs/run-7/01-web-1.log",
+            ),
+        ]
+
+    def test_a_difference_is_the_machinerys_and_says_on_which_host(self) -> None:
+        asked, ended = self.compare("s", "t", "p", "p", "p\nq")
+        assert ended.result == "errored"
+        assert ended.reason.splitlines() == [
+            "schema: staging db and prod db differ",
+            "  only on staging db: s",
+            "  only on prod db: t",
+            "packages: staging web and prod web/2 differ",
+            "  only on prod web/2: q",
+        ]
+        assert isinstance(asked[-1], Note)
+        assert "+q" in asked[-1].text
+
+    @pytest.mark.parametrize(
+        ("outcome", "why"),
+        [
+            (Outcome("failed", exit=1, reason="exit code 1"), "exit code 1"),
+            (Outcome("errored", reason="no route"), "no route"),
+            (Outcome("failed", exit=2), "could not be read"),
+            (
+                Outcome("ok", exit=0, output="x" * 65536),
+                "its output is longer than the 64 KiB that are kept of it: let it print less, or a digest",
+            ),
+        ],
+    )
+    def test_what_could_not_be_read_whole_is_not_compared(self, outcome: Outcome, why: str) -> None:
+        asked, ended = self.compare("s", outcome, "p", "p", "p")
+        assert (ended.result, ended.reason) == ("errored", f"fact schema on prod db: {why}")
+        assert [type(action) for action in asked] == [Together]
+
+    def test_a_stop_is_a_stop(self) -> None:
+        assert self.compare("s", ABORTED, "p", "p", "p")[1] == ABORTED
+
+    def test_without_another_side_they_are_written_down_only(self) -> None:
+        answer = Outcome("ok", value=(Outcome("ok", exit=0, output="s"),))
+        step = CompareFacts(pairs=((self.SCHEMA, "db", "db"),), there="")
+        asked, ended = drive(step, site(environment="prod", host=None), answer)
+        assert [action.event.environment for action in asked if isinstance(action, Record)] == ["prod"]  # type: ignore[union-attr]
+        assert ended.ok
+
+
+FILES = {
+    "handoff.yaml": (b"app: webshop\n", False),
+    "scripts/001.sh": (b"#!/bin/sh\necho one\n", False),
+    "files/bin/tool's $(x)": (b"#!/bin/sh\n", True),
+    "files/data.txt": (b"data", False),
+}
+"""A package: what is in each file, and whether it is executable in the archive."""
+
+
+class TestUnpack:
+    """The command that unpacks, run by this machine's own shell."""
+
+    def archive(self, base: Path, suffix: str) -> str:
+        base.mkdir(parents=True)
+        path = base / f"package{suffix}"
+        if suffix == ".zip":
+            with zipfile.ZipFile(path, "w") as packed:
+                for name, (data, executable) in FILES.items():
+                    member = zipfile.ZipInfo(name)
+                    member.external_attr = (0o100755 if executable else 0o100644) << 16
+                    packed.writestr(member, data)
+        else:
+            with tarfile.open(path, "w:gz") as tar:
+                for name, (data, executable) in FILES.items():
+                    path_here = base / "member"
+                    path_here.write_bytes(data)
+                    path_here.chmod(0o755 if executable else 0o644)
+                    tar.add(path_here, name)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.rename(base / f"{digest}{suffix}")
+        return digest
+
+    def unpack(self, base: Path, digest: str, suffix: str, path: str | None = None) -> tuple[Outcome, Path, str]:
+        where = site(base=str(base), digest=digest, suffix=suffix)
+        seen: list[subprocess.CompletedProcess[str]] = []
+
+        def answer(action: Action) -> Outcome:
+            if isinstance(action, Upload):
+                assert action == Upload(WEB, digest, f"{base}/{digest}{suffix}")
+                return OK
+            assert isinstance(action, Shell)
+            ran = shell(action.command, base.parent, path)
+            seen.append(ran)
+            return Outcome("failed" if ran.returncode else "ok", exit=ran.returncode, reason="exit code")
+
+        step = Unpack(executable=("scripts/001.sh",))
+        _, ended = drive(step, where, answer, answer)
+        return ended, Path(where.package), seen[0].stderr
+
+    def check_unpacked(self, package: Path) -> None:
+        found = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
+        assert found == set(FILES)
+        for name, (data, executable) in FILES.items():
+            assert (package / name).read_bytes() == data
+            assert os.access(package / name, os.X_OK) is (executable or name == "scripts/001.sh"), name
+
+    @pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+    @pytest.mark.parametrize("folder", ["base", "a base with $HOME 'quotes'"])
+    def test_the_archive_is_unpacked_and_what_is_executable_stays_so(
+        self, tmp_path: Path, suffix: str, folder: str
+    ) -> None:
+        base = tmp_path / folder
+        ended, package, _ = self.unpack(base, self.archive(base, suffix), suffix)
+        assert ended.ok
+        self.check_unpacked(package)
+
+    @pytest.mark.parametrize("tool", ["unzip", "python3"])
+    def test_either_tool_will_do_for_a_zip(self, tmp_path: Path, tool: str) -> None:
+        base = tmp_path / "base"
+        ended, package, _ = self.unpack(base, self.archive(base, ".zip"), ".zip", only(tmp_path, tool))
+        assert ended.ok
+        self.check_unpacked(package)
+
+    def test_without_either_it_is_the_hosts_fault_and_says_so(self, tmp_path: Path) -> None:
+        base = tmp_path / "base"
+        ended, package, said = self.unpack(base, self.archive(base, ".zip"), ".zip", only(tmp_path))
+        assert (ended.result, ended.exit, ended.reason) == ("errored", 4, "nothing here can unpack a zip")
+        assert "install one, or hand off a tar.gz" in said
+        assert not package.exists()
+
+    def test_other_bytes_than_those_handed_off_are_not_unpacked(self, tmp_path: Path) -> None:
+        base = tmp_path / "base"
+        digest = self.archive(base, ".zip")
+        (base / f"{digest}.zip").write_bytes(b"other bytes")
+        ended, package, said = self.unpack(base, digest, ".zip")
+        assert (ended.result, ended.exit) == ("errored", 3)
+        assert ended.reason == "the archive on the host is not what was handed off"
+        assert digest in said
+        assert not package.exists()
+
+    def test_what_does_not_unpack_is_the_hosts_fault_not_the_packages(self, tmp_path: Path) -> None:
+        base = tmp_path / "base"
+        base.mkdir()
+        digest = hashlib.sha256(b"no archive").hexdigest()
+        (base / f"{digest}.tar.gz").write_bytes(b"no archive")
+        ended, package, _ = self.unpack(base, digest, ".tar.gz")
+        assert ended.result == "errored"
+        assert ended.reason.startswith("the package could not be unpacked: ")
+        assert not package.exists()
+
+    def test_it_begins_with_a_fresh_directory_every_time(self, tmp_path: Path) -> None:
+        base = tmp_path / "base"
+        digest = self.archive(base, ".tar.gz")
+        for stale in ("7-package", "7-package.new"):
+            (base / stale).mkdir()
+            (base / stale / "stale").write_text("from an attempt before")
+        ended, package, _ = self.unpack(base, digest, ".tar.gz")
+        assert ended.ok
+        self.check_unpacked(package)
+        assert not (base / "7-package.new").exists()
+
+    def test_a_package_without_scripts_is_unpacked(self, tmp_path: Path) -> None:
+        base = tmp_path / "base"
+        digest = self.archive(base, ".zip")
+        asked, _ = drive(Unpack(executable=()), site(base=str(base), digest=digest, suffix=".zip"))
+        (command,) = [action.command for action in asked if isinstance(action, Shell)]
+        assert shell(command, tmp_path).returncode == 0
+        assert not os.access(base / "7-package/scripts/001.sh", os.X_OK)
+
+    @pytest.mark.parametrize("outcome", [LOST, ABORTED])
+    def test_an_upload_that_did_not_arrive_is_not_unpacked(self, outcome: Outcome) -> None:
+        asked, ended = drive(Unpack(executable=()), site(), outcome)
+        assert asked == [Upload(WEB, DIGEST, f"/var/tmp/quarterdeck/abc/{DIGEST}.tar.gz")]
+        assert ended == outcome
+
+    @pytest.mark.parametrize("outcome", [LOST, ABORTED])
+    def test_a_lost_or_stopped_command_is_told_as_it_ended(self, outcome: Outcome) -> None:
+        assert drive(Unpack(executable=()), site(), OK, outcome)[1] == outcome
