@@ -64,7 +64,10 @@ def _check(deck: Deck, asked: Asked) -> Answer:
 
 
 def _reset(deck: Deck, asked: Asked) -> Answer:
-    environment = _one(asked.request.environment, _stagings(deck), "/stage reset ENVIRONMENT")
+    stagings = _stagings(deck)
+    kept = {each for each in stagings if any(deck.board.environment(each).snapshots.values())}
+    candidates = stagings if asked.request.environment else kept or stagings
+    environment = _one(asked.request.environment, candidates, "/stage reset ENVIRONMENT")
     return started(deck, deck.runs.start("reset", by=asked.by, environment=environment))
 
 
