@@ -96,6 +96,12 @@ def state(run: Run, waits_for: Run | None) -> str:
     return "Watching" if run.phase == "watch" else "Running"
 
 
+def emphasised(said: str) -> str:
+    """A state with its words in bold, and not what comes after them."""
+    words, colon, why = said.partition(":")
+    return f"*{words}*{colon}{why}"
+
+
 def phase_lines(run: Run, phases: Iterable[str]) -> tuple[PhaseLine, ...]:
     """Every phase of a run: those done with their times, the present one with its step, those to come."""
     reached = dict.fromkeys(step.phase for step in run.steps.values())
@@ -134,7 +140,7 @@ def _present(run: Run, steps: list[StepRecord]) -> str:
     ended = sum(1 for host in step.hosts.values() if host.outcome and not host.again)
     where = listed(going or step.hosts)
     words = f"step {step.number} of {run.total}, “{flat(step.name, 80)}”" + (f" on {where}" if where else "")
-    return words + (f", {ended} of {step.of} hosts done" if step.of > 1 and ended else "")
+    return words + (f", {ended} of {step.of} hosts done" if going and ended else "")
 
 
 def run_card(
@@ -158,7 +164,7 @@ def run_card(
         return Message(f"{cut(text, EDITABLE - 200)}\n{_since(run, now)}")
     blocks = (
         header(title(run, release)),
-        section(f"*{names}*\n{where}"),
+        section(f"{emphasised(where)}\n{names}"),
         *(_plan(run, lines) if rung == "plan" else _lines(lines)),
         section(f"*Next:* {following}"),
         context(_since(run, now)),
@@ -171,8 +177,8 @@ def _plan(run: Run, lines: tuple[PhaseLine, ...]) -> tuple[Block, ...]:
     tasks = [
         {"type": "task_card", "task_id": one.phase, "title": one.words, "status": one.status} for one in lines[:50]
     ]
-    step = max(run.steps, default=0)
-    return ({"type": "plan", "title": f"Step {step} of {run.total}" if step else "Phases", "tasks": tasks},)
+    far = f"Step {max(run.steps, default=0)} of {run.total}" if run.verdict != "passed" else f"All {run.total} steps"
+    return ({"type": "plan", "title": far, "tasks": tasks},)
 
 
 def _lines(lines: tuple[PhaseLine, ...]) -> tuple[Block, ...]:

@@ -27,7 +27,7 @@ from bot.blocks import (
     quoted,
     section,
 )
-from bot.cards import PHASES, span, title, verdict
+from bot.cards import PHASES, emphasised, span, title, verdict
 from bot.outlook import label, next_sentence
 from plans.quantities import spell
 from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
@@ -103,7 +103,7 @@ def step_reply(run: Run, number: int, tails: Mapping[str, str]) -> Message:
 
 
 def _host_row(name: str, host: HostStep) -> str:
-    code = f" (exit {host.exit})" if host.exit else ""
+    code = f" (exit {host.exit})" if host.exit and str(host.exit) not in host.reason else ""
     why = f": {line(host.reason, 300)}" if host.reason else ""
     return f"{host.outcome}{f' on {line(name)}' if name else ''}{code}{why}"
 
@@ -222,13 +222,12 @@ def end_reply(
     following = next_sentence(run, release=release, waits_for=None, until=until)
     called = mentions(asked)
     what = line(title(run, release))
-    head = f"{_mark('ok' if run.verdict == 'passed' else '')} *{said}* · {long}"
-    ledger = f"Ledger {seq} · `{digest[:12]}`"
+    head = f"{_mark('ok' if run.verdict == 'passed' else '')} {emphasised(said)}"
     blocks = (
-        section(f"{head}\n{what}"),
+        section(f"{head}\n{what} · run {run.number} · {long}"),
         section(f"*Next:* {f'{called} ' if called else ''}{following}"),
         *actions(*(() if settled else _following_buttons(run, release))),
-        context(ledger, f"head `{digest}`"),
+        context(f"Ledger {seq} · `{digest}`"),
     )
     text = f"{what}, run {run.number}. {said}. It took {long}. Next: {called} {following}\nLedger {seq}, head {digest}"
     return Message(text, blocks, broadcast=run.verdict in ("failed", "errored"))
