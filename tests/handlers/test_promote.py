@@ -1,0 +1,145 @@
+"""What admins say and are told with `/promote`."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
+
+from plans.events import StepStarted
+
+
+def test_a_release_that_passed_is_promoted(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    told = deck.types(ADMIN, "/promote r-1")
+    assert "Run 2 started: promotion of webshop 2.4.1 to prod (R-1)." in told
+    assert "busy" in deck.types(ADMIN2, "/promote R-1")
+
+
+def test_a_shut_gate_is_told_with_what_opens_it_and_the_others(deck: DeckRoom) -> None:
+    deck.release("webshop-2.4.0", by=ADMIN)
+    assert "not_rehearsed" in deck.types(ADMIN, "/promote R-1")
+    deck.rehearsed("R-1", "failed")
+    told = deck.types(ADMIN, "/promote R-1")
+    assert "rehearsal_failed" in told
+    assert "same_person" in told
+    assert "/promote check R-1" in told
+    assert deck.records("promotion.refused")[1]["gates"] == ["rehearsal_failed", "same_person"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "/promote R-1",
+        "/promote R-1 at 22:00",
+        "/promote rollback R-1",
+        "/promote approve R-1",
+        "/promote defective R-1 bad",
+        "/promote freeze holidays",
+        "/promote unfreeze",
+        "/promote abort",
+    ],
+)
+def test_what_admins_do_nobody_else_does_and_the_ledger_has_it(deck: DeckRoom, typed: str) -> None:
+    deck.release()
+    for user in (DEV, TESTER):
+        assert "is for admins" in deck.types(user, typed)
+    assert deck.records("access.denied") == [{"command": typed, "role": "admins", "by": user} for user in (DEV, TESTER)]
+    assert not deck.records("run.started") + deck.records("freeze.set") + deck.records("promotion.scheduled")
+
+
+def test_check_shows_each_gate_with_its_age_to_everybody(deck: DeckRoom) -> None:
+    deck.release()
+    told = deck.types(DEV, "/promote check R-1")
+    assert "R-1, webshop 2.4.1: 2 of 13 gates are shut" in told
+    assert "✕ *shut* `not_rehearsed`" in told
+    assert "Rehearse it: /stage run R-1" in told
+    assert "✓ open `frozen`: no freeze" in told
+    assert "no host was asked" in told
+    deck.rehearsed("R-1")
+    deck.ahead = timedelta(days=2)
+    later = deck.types(ADMIN, "/promote check R-1")
+    assert "all 13 gates are open" in later
+    assert re.search(r"`not_rehearsed`: rehearsed in run 1 _\(recorded 2 days ago\)_", later)
+
+
+def test_a_later_promotion_is_said_back_and_can_be_taken_off(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    told = deck.types(ADMIN, "/promote R-1 at 2030-07-01 22:00")
+    assert "2030-07-01 22:00 CEST (UTC+02:00)" in told
+    assert deck.records("promotion.scheduled")[0]["at"] == "2030-07-01T20:00:00.000Z"
+    assert "2030-07-01 22:00 CEST" in deck.types(DEV, "/promote status")
+    assert "not scheduled any more" in deck.types(ADMIN2, "/promote abort R-1")
+    assert "not_scheduled" in deck.types(ADMIN2, "/promote abort R-1")
+    assert "bad_time" in deck.types(ADMIN, "/promote R-1 at 2026-03-29 02:30")
+
+
+def test_a_promotion_is_rolled_back_which_ends_its_watch(deck: DeckRoom) -> None:
+    deck.release()
+    assert "not_on_prod" in deck.types(ADMIN, "/promote rollback R-1")
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote R-1")
+    assert "busy" in deck.types(ADMIN, "/promote rollback R-1")
+    deck.happens(StepStarted(run=2, phase="watch", step=9, name="Mark 10m", host=None, attempt=1))
+    assert "Watching" in deck.types(DEV, "/promote status")
+    assert "Run 3 started: rollback of webshop 2.4.1 on prod (R-1)." in deck.types(ADMIN, "/promote rollback R-1")
+    history = deck.types(DEV, "/promote history")
+    assert history.index("Run 3") < history.index("Run 2")
+    assert f"rolled back by <@{ADMIN}>" in history.replace("&lt;", "<").replace("&gt;", ">")
+    assert "rehearsal" not in history
+
+
+def test_approvals_of_further_admins_count_once_each(opened: Callable[[str], DeckRoom]) -> None:
+    deck = opened("policy: {approvals: 1}\n")
+    deck.release()
+    deck.release("webshop-2.4.0", by=ADMIN2)
+    deck.rehearsed("R-1")
+    assert "approvals_missing" in deck.types(ADMIN, "/promote R-1")
+    assert "1 of 1 are given" in deck.types(ADMIN, "/promote approve R-1")
+    assert "it counts once" in deck.types(ADMIN, "/promote approve R-1")
+    assert "approvals_missing" in deck.types(ADMIN, "/promote R-1"), "who promotes is no further admin"
+    assert "does not count" in deck.types(ADMIN2, "/promote approve R-2")
+    deck.types(ADMIN2, "/promote approve R-1")
+    assert [(one["release"], one["by"]) for one in deck.records("approval.given")] == [
+        ("R-1", ADMIN),
+        ("R-1", ADMIN2),
+    ]
+    assert "Run 2 started" in deck.types(ADMIN, "/promote R-1")
+
+
+def test_a_defective_release_stays_off_prod(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    assert "missing_word" in deck.types(ADMIN, "/promote defective R-1")
+    assert "is marked defective" in deck.types(ADMIN, "/promote defective R-1 loses orders")
+    assert "already_defective" in deck.types(ADMIN2, "/promote defective R-1 again")
+    assert "marked defective: loses orders" in deck.types(ADMIN, "/promote R-1")
+    assert "defective: loses orders" in deck.types(ADMIN, "/promote approve R-1")
+
+
+def test_a_freeze_holds_until_it_is_over_or_lifted(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    assert "until it is lifted" in deck.types(ADMIN, "/promote freeze month end")
+    assert "frozen" in deck.types(ADMIN, "/promote R-1")
+    assert "*Frozen* until it is lifted" in deck.types(DEV, "/promote status")
+    told = deck.types(ADMIN2, "/promote freeze until 2030-12-27 08:00 holidays")
+    assert "2030-12-27 08:00 CET (UTC+01:00)" in told
+    assert f"in place of that by <@{ADMIN}>" in told
+    assert deck.records("freeze.set")[1]["until"] == "2030-12-27T07:00:00.000Z"
+    assert "The freeze is lifted" in deck.types(ADMIN, "/promote unfreeze")
+    assert "not_frozen" in deck.types(ADMIN, "/promote unfreeze")
+    assert "Run 2 started" in deck.types(ADMIN, "/promote R-1")
+
+
+def test_a_promotion_is_stopped(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    assert "nothing_runs" in deck.types(ADMIN, "/promote abort")
+    deck.types(ADMIN, "/promote R-1")
+    deck.types(ADMIN, "/stage check staging")
+    assert "Run 2 (promotion of webshop 2.4.1 to prod (R-1)) stops" in deck.types(ADMIN, "/promote abort")
+    assert "stopped at once" in deck.types(ADMIN, "/promote abort 2 now")
