@@ -57,7 +57,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return own | ({"QUARTERDECK_PACKAGE": self.package} if self.in_package else {})
 
     def shell(self, command: str, timeout: Duration) -> Shell:
-        """A written command at this site, `timeout` as people write it."""
+        """A written command at this site, `timeout` as people write it.
+
+        Where the package is relative to the login directory, the shell tells the command where that is.
+        """
+        if self.in_package and not self.package.startswith("/"):
+            command = f"QUARTERDECK_PACKAGE=$PWD\n{command}"
         return Shell(
             at=self.at,
             command=command,
