@@ -5,7 +5,22 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.blocks import Block, Message, amount, context, escape, flat, header, line, moment, person, quoted, section
+from bot.blocks import (
+    Block,
+    Message,
+    amount,
+    clean,
+    context,
+    cut,
+    escape,
+    flat,
+    header,
+    line,
+    moment,
+    person,
+    quoted,
+    section,
+)
 from bot.cards import state, title
 from handlers.deck import Verbs
 from handlers.times import spoken
@@ -32,7 +47,7 @@ def refused(refusal: Refusal) -> Message:
     message, hint = _mentioning(refusal.message), _mentioning(refusal.hint)
     told = f"*Not done* (`{line(refusal.code)}`): {message}"
     rows = (told, *(f"*What to do:* {hint}".splitlines() if hint else ()))
-    return Message(_cut("\n".join(rows), 3500), tuple(_sections(rows)))
+    return Message(cut("\n".join(rows), 3500), tuple(_sections(rows)))
 
 
 def fault(number: str, *, begun: bool) -> Message:
@@ -236,7 +251,7 @@ def _input(name: str, label: str, hint: str = "") -> Block:
 
 def _mentioning(text: str) -> str:
     """Our own sentences: escaped, but for the people and groups that they mention."""
-    return _MENTION.sub(r"<\1>", escape(text))
+    return _MENTION.sub(r"<\1>", escape(clean(text)))
 
 
 def _sections(rows: Iterable[str]) -> Iterable[Block]:
@@ -244,7 +259,7 @@ def _sections(rows: Iterable[str]) -> Iterable[Block]:
     pages: list[str] = []
     left = BUDGET
     for row in rows:
-        fitting = _cut(row, SECTION)
+        fitting = cut(row, SECTION)
         left -= len(fitting) + 1
         if left < 0:
             pages.append("_… and more than fits here._")
@@ -254,10 +269,6 @@ def _sections(rows: Iterable[str]) -> Iterable[Block]:
         else:
             pages.append(fitting)
     return [section(page) for page in pages]
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rpartition(" ")[0] + "…"
 
 
 def _plural(count: int) -> str:

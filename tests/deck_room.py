@@ -55,6 +55,24 @@ apps:
 SSH = "user: u, key_file: key, known_hosts: known"
 
 
+def configured(folder: Path, change: str = "", token: str = "xoxb-1", app: str = "xapp-1", url: str = "") -> Settings:
+    """The settings of a folder: two apps, whose staging is one machine, and drops/ to hand off from."""
+    (folder / "drops").mkdir()
+    text = CONFIG.format(token=token, app_token=app, url=url or "http://127.0.0.1:9", ssh=SSH)
+    (folder / "quarterdeck.yaml").write_text(text + change)
+    for name in ("webshop", "crm"):
+        (folder / f"{name}.tests.yaml").write_text((SAMPLES / f"{name}.tests.yaml").read_text())
+    return load_config(folder / "quarterdeck.yaml")
+
+
+def packed(settings: Settings, sample: str = "webshop-2.4.1") -> Path:
+    """A sample package as an archive in the settings' drops/."""
+    path = settings.path.parent / "drops" / f"{sample}.zip"
+    if not path.exists():
+        pack(SAMPLES / "packages" / sample, path)
+    return path
+
+
 class Still(Runs):
     """Runs that begin and stay where they are: what happens in them is recorded by the test."""
 
@@ -77,9 +95,10 @@ class DeckRoom:
     def __init__(self, slack: Room, folder: Path, change: str = "") -> None:
         self.slack = slack
         self.desk = slack.desk
-        self.drops = folder / "drops"
         self.ahead = timedelta()
-        self.settings = self._settings(folder, change)
+        workspace = slack.workspace
+        self.settings = configured(folder, change, workspace.bot_token, workspace.app_token, slack.url)
+        self.drops = folder / "drops"
         self.board = Board(Ledger.open(self.settings.data_dir), self.now)
         store = Store(self.settings.data_dir, self.settings.max_bytes)
         materials = Materials(self.board, self.settings, store)
@@ -102,22 +121,9 @@ class DeckRoom:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
-    def _settings(self, folder: Path, change: str) -> Settings:
-        self.drops.mkdir()
-        workspace = self.slack.workspace
-        text = CONFIG.format(token=workspace.bot_token, app_token=workspace.app_token, url=self.slack.url, ssh=SSH)
-        (folder / "quarterdeck.yaml").write_text(text + change)
-        for name in ("webshop", "crm"):
-            tests = (SAMPLES / f"{name}.tests.yaml").read_text()
-            (folder / f"{name}.tests.yaml").write_text(tests)
-        return load_config(folder / "quarterdeck.yaml")
-
     def packed(self, sample: str = "webshop-2.4.1") -> Path:
         """A sample package as an archive in the allowed folder."""
-        path = self.drops / f"{sample}.zip"
-        if not path.exists():
-            pack(SAMPLES / "packages" / sample, path)
-        return path
+        return packed(self.settings, sample)
 
     def release(self, sample: str = "webshop-2.4.1", by: str = DEV) -> str:
         """Hands a sample off, past Slack: the release's name."""
@@ -175,9 +181,15 @@ class DeckRoom:
 
     def busy_workers(self) -> threading.Event:
         """All workers are held up, until the event is set."""
-        go = threading.Event()
+        go, held = threading.Event(), threading.Barrier(9)
+
+        def hold() -> None:
+            held.wait(30)
+            go.wait(30)
+
         for _ in range(8):
-            self.workers.submit(lambda: go.wait(30) and None)
+            self.workers.submit(hold)
+        held.wait(30)
         return go
 
 

@@ -153,33 +153,9 @@ def test_tomorrow_may_come_after_a_night_in_which_the_clocks_change() -> None:
     assert when("02:30", after_the_gap, BERLIN)[0] == datetime(2027, 3, 29, 0, 30, tzinfo=UTC)
 
 
-WORDS = [
-    "run",
-    "R-1",
-    "answer",
-    "3",
-    "at",
-    "until",
-    "22:00",
-    "9999-12-31",
-    "0001-01-01",
-    "23:59",
-    "now",
-    "freeze",
-    "lock",
-    "abort",
-    "staging",
-    "“",
-    "'",
-    '"',
-    "<",
-    "|",
-    ">",
-    "\xa0\n<@U1|x>",
-    "&lt;",
-    "sha256:",
-]
-LIKELY = st.one_of(st.text(), st.lists(st.sampled_from([*WORDS, "\ud800"])).map(" ".join))
+WORDS = ["run", "R-1", "answer", "3", "at", "until", "22:00", "9999-12-31", "0001-01-01", "23:59", "now", "freeze"]
+WORDS += ["lock", "abort", "staging", "“", "'", '"', "<", "|", ">", "\u00a0", "<@U1|x>", "&lt;", "sha256:", "\ud800"]
+LIKELY = st.one_of(st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join))
 
 
 @given(command=st.sampled_from(sorted(COMMANDS)), line=LIKELY)
