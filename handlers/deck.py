@@ -86,7 +86,7 @@ Verbs = Mapping[str, Verb]
 def verbs(*listed: Verb, otherwise: Verb | None = None) -> Verbs:
     """The verbs of a command by their names; `otherwise` is meant where the first word is none of them."""
     named = {verb.form.verb: verb for verb in listed}
-    return named | ({"": otherwise} if otherwise else {})
+    return ({"": otherwise} if otherwise else {}) | named
 
 
 def forms(known: Verbs) -> dict[str, Form]:

@@ -5,10 +5,11 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from http.client import HTTPException
 from typing import Any
 
 from msgspec.structs import replace as with_fields
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient
 
 from bot.blocks import Message, mentions
@@ -80,13 +81,13 @@ class Reception:
             if said.status_code == 200:
                 return
             log.warning("Slack did not take an answer at its address: %s %s", said.status_code, said.body)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             log.warning("Slack did not take an answer at its address: %s", error)
         try:
             client.chat_postEphemeral(
                 channel=asked.channel, user=asked.by, text=payload["text"], blocks=payload["blocks"]
             )
-        except (SlackApiError, OSError) as error:
+        except (SlackClientError, OSError, HTTPException) as error:
             log.warning("%s could not be told: %s", asked.by, error)
 
     def later(self, work: Callable[[], None]) -> None:
@@ -102,8 +103,11 @@ class Reception:
 
     def outward(self, answer: Message) -> dict[str, Any]:
         """An answer as Slack takes it, secrets masked, commands called what they are called here."""
-        blocks = [self._said(block) for block in answer.blocks]
-        return {"text": self._said(answer.text), "blocks": blocks, "response_type": "ephemeral"}
+        return {
+            "text": self._said(answer.text),
+            "blocks": self._said(answer.blocks),
+            "response_type": "ephemeral",
+        }
 
     def _work(self, verb: Verb, asked: Asked, typed: str) -> None:
         def work() -> Answer:
