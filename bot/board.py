@@ -1,5 +1,6 @@
 """Touches the documents: kept in memory from the ledger, and in TinyDB so that a start is quick."""
 
+import hashlib
 import logging
 import os
 import threading
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bot.ledger import Ledger, Tail
+from plans import board as folding
 from plans import records
 from plans.board import apply, environment, release, run
 from plans.errors import Refusal
@@ -21,6 +23,9 @@ D = TypeVar("D", bound=records.Document)
 
 SAVE_EVERY = 2000
 """Records between two writings of the read model: a start reads at most so many of the ledger's lines again."""
+
+FOLD = hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in (folding, records))).hexdigest()
+"""What the read model was folded by: documents of another fold are not taken for this one's."""
 
 
 class Board:
@@ -104,8 +109,6 @@ class Board:
             self._catch_up(Tail())
 
     def _catch_up(self, tail: Tail) -> None:
-        if tail.offset > self.ledger.path.stat().st_size:
-            raise Refusal("read_model_ahead", "The read model is ahead of the ledger.")
         for entry in self.ledger.entries(tail):
             self._fold(entry)
         self._saved = tail
@@ -116,13 +119,17 @@ class Board:
             return Tail()
         try:
             with _tinydb(self._model) as db:
-                tail = msgspec.convert(db.table("tail").all()[0], Tail)
+                (kept,) = db.table("tail").all()
+                tail = msgspec.convert(kept["tail"], Tail)
+                if kept["fold"] != FOLD:
+                    log.info("the read model is another version's: it is built anew")
+                    return Tail()
                 for table, kind in records.TABLES.items():
                     for row in db.table(table).all():
                         document = msgspec.convert(row["document"], kind, strict=False)
                         self.documents[table, row["name"]] = document
                 return tail
-        except (OSError, ValueError, KeyError, IndexError, TypeError, msgspec.ValidationError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the ledger has it all
             log.warning("the read model could not be read (%s): it is built anew", type(error).__name__)
         self.documents.clear()
         return Tail()
@@ -136,7 +143,7 @@ class Board:
             for (table, name), document in self.documents.items():
                 rows[table].append({"name": name, "document": msgspec.to_builtins(document, str_keys=True)})
             with _tinydb(beside) as db:
-                db.table("tail").insert(msgspec.to_builtins(self.ledger.tail))
+                db.table("tail").insert({"tail": msgspec.to_builtins(self.ledger.tail), "fold": FOLD})
                 for table, documents in rows.items():
                     db.table(table).insert_multiple(documents)
             os.replace(beside, self._model)

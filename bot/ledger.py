@@ -1,5 +1,6 @@
 """Touches the ledger's file: append-only, hash-chained, on disk before anybody is told."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -93,7 +94,7 @@ def entry(record: dict[str, Any]) -> Entry:
                 "by": record["by"],
                 "prev": record["prev"],
                 "hash": record["hash"],
-                "event": {"type": record["type"], **record["data"]},
+                "event": {**record["data"], "type": record["type"]},
             },
             Entry,
         )
@@ -107,21 +108,20 @@ class Ledger:
     def __init__(self, data_dir: Path, tail: Tail, file: int) -> None:
         self.path = data_dir / "ledger.jsonl"
         self.tail = tail
-        self._file = file
         self.cut = 0
+        self._file = file
+        self._read = False
 
     @classmethod
     def open(cls, data_dir: Path) -> Self:
-        """Opens or begins the ledger of `data_dir`; `cut` tells the bytes of a torn last line that were cut off."""
+        """Opens or begins the ledger of `data_dir`. Nothing is written before `entries` has been read to its end."""
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = data_dir / "ledger.jsonl"
         new = not path.exists()
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         if new:
             _sync_directory(data_dir)
-        ledger = cls(data_dir, Tail(), file)
-        ledger._cut_torn_line()
-        return ledger
+        return cls(data_dir, Tail(), file)
 
     @property
     def name(self) -> str:
@@ -131,15 +131,31 @@ class Ledger:
         return first[:12]
 
     def entries(self, tail: Tail) -> Iterator[Entry]:
-        """Every record after `tail`, verified; afterwards `self.tail` is where appending goes on."""
-        self.tail = tail
+        """Every record after `tail`, verified; afterwards `self.tail` is where appending goes on.
+
+        A power cut in the middle of an append leaves a last line without its end. Nobody was told of it, so it goes,
+        when all before it is in order; `cut` tells how many bytes that were. Raises Damaged, also where `tail` is of
+        another ledger.
+        """
+        if tail.seq and not self._has(tail):
+            raise Damaged(tail.seq, "not the record that was read there before")
+        self.tail, self._read = tail, False
         for record, offset in read(self.path, tail):
             self.tail = Tail(record["seq"], record["hash"], offset)
             yield entry(record)
+        self.cut, self._read = self._trim(), True
 
     def append(self, by: str, event: AnyEvent, now: datetime) -> Entry:
-        """Writes one record and returns when it is on disk. On a failed write the file is as it was: OSError."""
-        data = msgspec.to_builtins(event)
+        """Writes one record and returns when it is on disk, with the event as it stands there.
+
+        Half a character, which no UTF-8 can hold, is written as a question mark. On a failed write the file is as it
+        was: OSError.
+        """
+        if not self._read:
+            raise RuntimeError("a ledger is read to its end before it is written to")
+        self._trim()
+        text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, allow_nan=False)
+        data = json.loads(text.encode(errors="replace"))
         kind = data.pop("type")
         record = {
             "seq": self.tail.seq + 1,
@@ -155,26 +171,39 @@ class Ledger:
             _write(self._file, line)
             os.fdatasync(self._file)
         except OSError:
-            os.ftruncate(self._file, self.tail.offset)
+            with contextlib.suppress(OSError):
+                self._trim()
             raise
         self.tail = Tail(record["seq"], record["hash"], self.tail.offset + len(line))
-        return Entry(seq=record["seq"], at=record["at"], by=by, event=event, prev=record["prev"], hash=record["hash"])
+        return entry(record)
 
     def close(self) -> None:
         os.close(self._file)
 
-    def _cut_torn_line(self) -> None:
-        """A power cut in the middle of an append leaves a line without its end: nobody was told of it, so it goes."""
-        size = os.fstat(self._file).st_size
-        end, block = size, b""
-        while end and b"\n" not in block:
-            start = max(0, end - 65536)
-            block = os.pread(self._file, end - start, start)
-            end = start + block.rfind(b"\n") + 1 if b"\n" in block else start
-        if end < size:
-            os.ftruncate(self._file, end)
+    def _trim(self) -> int:
+        """Cuts off what is behind the last record, which nobody was told of; the number of bytes that were there."""
+        beyond = os.fstat(self._file).st_size - self.tail.offset
+        if beyond > 0:
+            os.ftruncate(self._file, self.tail.offset)
             os.fsync(self._file)
-            self.cut = size - end
+        return beyond
+
+    def _has(self, tail: Tail) -> bool:
+        """Whether the line that ends where `tail` says is the record that it says."""
+        if tail.offset > os.fstat(self._file).st_size:
+            return False
+        start, line = tail.offset, b""
+        while start > 0 and b"\n" not in line[:-1]:
+            size = min(start, 65536)
+            start -= size
+            line = os.pread(self._file, size, start) + line
+        last = line[line[:-1].rfind(b"\n") + 1 :]
+        try:
+            record = msgspec.json.decode(last)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        known = isinstance(record, dict) and (record.get("seq"), record.get("hash")) == (tail.seq, tail.hash)
+        return known and last.endswith(b"\n")
 
 
 class Held(Refusal):
