@@ -102,6 +102,11 @@ def emphasised(said: str) -> str:
     return f"*{words}*{colon}{why}"
 
 
+def uncapitalised(said: str) -> str:
+    """A state in the middle of a sentence."""
+    return said[:1].lower() + said[1:]
+
+
 def phase_lines(run: Run, phases: Iterable[str]) -> tuple[PhaseLine, ...]:
     """Every phase of a run: those done with their times, the present one with its step, those to come."""
     reached = dict.fromkeys(step.phase for step in run.steps.values())
@@ -159,7 +164,11 @@ def run_card(
     where = state(run, waits_for)
     what = escape(flat(title(run, release)))
     following = next_sentence(run, release=release, waits_for=waits_for, until=until)
-    text = f"{what} ({names}): {where}. " + " ".join(escape(one.words) + "." for one in lines) + f" Next: {following}"
+    text = (
+        f"{what} ({names}): {uncapitalised(where)}. "
+        + " ".join(escape(one.words) + "." for one in lines)
+        + f" Next: {following}"
+    )
     if rung == "text":
         return Message(f"{cut(text, EDITABLE - 200)}\n{_since(run, now)}")
     blocks = (

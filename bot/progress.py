@@ -4,33 +4,29 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import msgspec
 from slack_sdk import WebClient
 
-from bot.backlog import Post, changes, edits_in_order, in_order, stale, thread_of
+from bot.backlog import Post, changes, edits_in_order, in_order, thread_of
 from bot.blocks import Message
 from bot.board import Board
 from bot.cards import RUNGS
 from bot.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Later, Lost, Mark, Refused, Sent
-from bot.ledger import Damaged, stamp
+from bot.outbox import Outbox
 from bot.pace import Pace, Rate
-from bot.scribe import LogFile, Masker, Noted, Scribe, as_they_were
+from bot.scribe import LogFile, Masker, Noted, Scribe
 from plans.errors import Refusal
-from plans.events import Entry, MessagePosted
-from plans.records import Due, Release, Run
+from plans.records import Run
 
 log = logging.getLogger(__name__)
 
 RATES = {"chat.postMessage": Rate(1.0, 10), "chat.update": Rate(60 / 45, 5)}
 """Within Slack's: a post a second a channel with a short burst, 50 edits a minute for all runs together."""
-
-FRESH = timedelta(hours=1)
-"""How long after its end a run's messages are brought up to date at a start."""
 
 SKEW = 300.0
 """Seconds that Slack's clock may be behind ours."""
@@ -49,8 +45,8 @@ class Publisher:
     """The only one who posts and edits. It works from the board alone, in one thread: no run ever waits for it.
 
     `plan_of`: the phases of a run; `audience`: whom to call for a role; `waits_for`: the run that one waits for;
-    `inspection`: seconds that a failed staging is left for a look. `idle` is set while nothing is left to tell.
-    `now` gives seconds that only grow.
+    `inspection`: seconds that a failed staging is left for a look; `commands`: what handoff, stage and promote are
+    called here, where they were renamed; `now` gives seconds that only grow. `idle` is set when all is told.
     """
 
     def __init__(
@@ -65,38 +61,37 @@ class Publisher:
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
         inspection: float,
+        commands: Mapping[str, str] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.idle = threading.Event()
         self._board = board
         self._channel = Channel(client, channel)
+        self._outbox = Outbox(board, self._hear)
         self._scribe = Scribe(
-            board, data_dir, masker, plan_of=plan_of, audience=audience, waits_for=waits_for, inspection=inspection
+            board,
+            data_dir,
+            masker,
+            plan_of=plan_of,
+            audience=audience,
+            waits_for=waits_for,
+            inspection=inspection,
+            commands=commands or {},
         )
         self._pace = Pace(RATES, now)
         self._wake = threading.Condition()
         self._heard: list[Noted] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._before: dict[str, int] = {}
-        self._posts: dict[str, Post] = {}
-        self._edits: dict[str, None] = {}
         self._uploads: deque[Upload] = deque()
         self._shown: dict[str, Message] = {}
-        self._unsure: set[str] = set()
         self._plain: set[str] = set()
         self._rung = 0
         self._trouble = ""
 
     def listen(self) -> None:
-        """From here on it knows of everything: what was not told before, and what is recorded from now on."""
-        with self._board.deciding:
-            self._board.listeners.append(self._hear)
-            self._before = {due.key: due.seq for due in self._board.table(Due)}
-            fresh = self._board.now() - FRESH
-            for run in self._board.table(Run):
-                if run.active or datetime.fromisoformat(run.finished) > fresh:
-                    self._edits |= dict.fromkeys(filter(changes, run.messages))
+        """From here on it knows of everything that is to be told."""
+        self._outbox.listen()
 
     def start(self) -> None:
         self.listen()
@@ -116,7 +111,9 @@ class Publisher:
     def turn(self) -> float | None:
         """Does the next thing that may be done now: 0 when it did one, else the seconds until one may be done, None
         when nothing is left to do. The thread calls nothing else, and tests call it in its place."""
-        self._catch_up()
+        with self._wake:
+            heard, self._heard = self._heard, []
+        self._outbox.take(heard)
         longest: float | None = None
         for wait, act in self._ready():
             if not wait:
@@ -125,12 +122,8 @@ class Publisher:
             longest = wait if longest is None else min(longest, wait)
         return longest
 
-    def _hear(self, entry: Entry) -> None:
-        """Called under the board's lock with each record: only noted down."""
-        if isinstance(entry.event, MessagePosted):
-            return
-        number = getattr(entry.event, "run", None)
-        noted = Noted(entry, self._board.run(number) if number else None)
+    def _hear(self, noted: Noted) -> None:
+        """Called under the board's lock: only noted down."""
         with self._wake:
             self._heard.append(noted)
             self.idle.clear()
@@ -154,60 +147,19 @@ class Publisher:
                     self.idle.set()
                 self._wake.wait(wait)
 
-    def _catch_up(self) -> None:
-        """What was heard since the last turn becomes posts and edits."""
-        if self._before:
-            self._remember()
-        with self._wake:
-            heard, self._heard = self._heard, []
-        if not heard:
-            return
-        with self._board.deciding:
-            due = list(self._board.table(Due))
-            runs = list(self._board.table(Run))
-        by_seq = {noted.entry.seq: noted for noted in heard}
-        self._posts |= {one.key: _post(one.key, by_seq[one.seq]) for one in due if one.seq in by_seq}
-        for noted in heard:
-            self._edits |= dict.fromkeys(stale(noted, runs))
-
-    def _remember(self) -> None:
-        """What was due before this start, as it was then. Each may have been posted by a process that was killed
-        before it could write that down."""
-        before, self._before = self._before, {}
-        try:
-            found = as_they_were(self._board.ledger.path, set(before.values()))
-        except Damaged as damaged:
-            log.error("%d messages from before this start cannot be told: %s", len(before), damaged)
-            return
-        self._posts |= {key: _post(key, found[seq]) for key, seq in before.items()}
-        self._unsure |= before.keys()
-
     def _ready(self) -> list[tuple[float, Callable[[], None]]]:
         """All that could be done next, the most wanted first, each with the seconds until it may be."""
         pace = self._pace
         found: list[tuple[float, Callable[[], None]]] = []
-        for post in in_order(self._posts.values()):
-            method = _LOOK if post.key in self._unsure else _POST
-            act = partial(self._look if post.key in self._unsure else self._tell, post)
+        for post in in_order(self._outbox.posts.values()):
+            method = _LOOK if post.key in self._outbox.unsure else _POST
+            act = partial(self._look if post.key in self._outbox.unsure else self._tell, post)
             found.append((pace.wait(_SLACK, method, post.thread), act))
         if self._uploads:
             found.append((pace.wait(_SLACK, _UPLOAD), self._upload))
-        self._edits = {key: None for key in self._edits if key not in self._posts and self._ts(key)}
-        for key in edits_in_order(self._edits, self._board.table(Run)):
+        for key in edits_in_order(self._outbox.editable(), self._board.table(Run)):
             found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))
         return found
-
-    def _ts(self, key: str) -> str | None:
-        """Where a message stands, as the ledger says."""
-        table, name = key.split("/")[:2]
-        documents = self._board.documents
-        owner = documents.get(("runs" if table == "run" else "releases", name))
-        return owner.messages.get(key) if isinstance(owner, Run | Release) else None
-
-    def _again(self, key: str) -> None:
-        """A message is posted anew, for the one that was there cannot serve any more."""
-        with self._board.deciding:
-            self._posts[key] = Post(key, 0, stamp(self._board.now()), self._board.ledger.tail.hash)
 
     def _message(self, key: str, noted: Noted | None) -> Message:
         return self._scribe.write(key, noted, rung=RUNGS[self._rung], plain=key in self._plain)
@@ -221,19 +173,20 @@ class Publisher:
             return Message(f"Record {post.seq} of the ledger: see `quarterdeck ledger show` ({post.key}).")
 
     def _tell(self, post: Post) -> None:
-        thread = self._ts(post.under) if post.under else None
+        thread = self._outbox.ts(post.under) if post.under else None
         if post.under and thread is None:
-            return self._again(post.under)
+            return self._outbox.again(post.under)
         message = self._first_message(post)
         self._pace.spend(_POST)
         match self._channel.post(message, _mark(post), thread):
             case Sent(ts):
-                self._shown[post.key] = message
+                if changes(post.key):
+                    self._shown[post.key] = message
                 self._told(post, ts)
             case Later(seconds):
                 self._pace.pause(_POST, seconds)
             case Lost(why):
-                self._unsure.add(post.key)
+                self._outbox.unsure.add(post.key)
                 self._back_off(why)
             case Refused() as refused:
                 self._post_refused(post, refused)
@@ -242,14 +195,10 @@ class Publisher:
         """Slack has it, so it is written down; where that fails the message is looked for before it is tried again."""
         self._good(post.thread)
         try:
-            self._board.record("quarterdeck", MessagePosted(key=post.key, channel=self._channel.id, ts=ts))
+            self._outbox.told(post, self._channel.id, ts)
         except OSError as error:
-            self._unsure.add(post.key)
-            return self._back_off(f"the ledger does not take it: {error}")
-        del self._posts[post.key]
-        self._unsure.discard(post.key)
-        run = post.noted.run if post.noted else None
-        parent = self._ts(post.under) if post.under else None
+            return self._back_off(f"the ledger does not take what was told: {error}")
+        run, parent = post.noted.run if post.noted else None, self._outbox.ts(post.thread)
         if run is not None and parent is not None and "/step/" in post.key:
             files = self._scribe.logs(run, int(post.key.split("/")[3]))
             self._uploads.extend(Upload(file, parent) for file in files)
@@ -260,29 +209,31 @@ class Publisher:
         if refused.error in NO_THREAD and post.under:
             log.warning("the message of %s is gone (%s): it is posted anew", post.under, refused.error)
             self._pace.fail(post.thread)
-            return self._again(post.under)
+            return self._outbox.again(post.under)
         self._stuck(refused, post.thread)
 
     def _look(self, post: Post) -> None:
         """Whether the messages of one place whose fate is not known are there already."""
-        asked = [one for one in self._posts.values() if one.key in self._unsure and one.under == post.under]
+        asked = [
+            one for one in self._outbox.posts.values() if one.key in self._outbox.unsure and one.under == post.under
+        ]
         found: dict[Mark, str] = {}
         since = min(datetime.fromisoformat(one.at).timestamp() for one in asked) - SKEW
-        match self._channel.find(self._ts(post.under) if post.under else None, since, found):
+        match self._channel.find(self._outbox.ts(post.under) if post.under else None, since, found):
             case Later(seconds):
                 return self._pace.pause(_LOOK, seconds)
             case Lost(why):
                 return self._back_off(why)
             case Refused(error):
                 log.warning("Slack does not let the bot look (%s): a message may be posted twice", error)
-        self._unsure -= {one.key for one in asked}
+        self._outbox.unsure -= {one.key for one in asked}
         for one in asked:
             if ts := found.get(_mark(one)):
                 self._told(one, ts)
 
     def _edit(self, key: str) -> None:
-        ts = self._ts(key) or ""
-        del self._edits[key]
+        ts = self._outbox.ts(key) or ""
+        del self._outbox.edits[key]
         message = self._message(key, None)
         if message == self._shown.get(key):
             return
@@ -304,14 +255,14 @@ class Publisher:
                 if not refused.mend:
                     return log.warning("%s stays as it was told: Slack refuses its edit (%s)", key, error)
                 self._stuck(refused, key)
-        self._edits[key] = None
+        self._outbox.edits[key] = None
 
     def _not_edited(self, key: str, error: str) -> None:
         """The card of a run that goes on is posted anew; what is over stays as it was told."""
         run = self._board.run(int(key.split("/")[1])) if key.startswith("run/") else None
         if run is not None and run.active and key == thread_of(key):
             log.warning("%s can no longer be edited (%s): it is posted anew", key, error)
-            return self._again(key)
+            return self._outbox.again(key)
         log.warning("%s can no longer be edited (%s) and stays as it is", key, error)
 
     def _upload(self) -> None:
@@ -339,7 +290,7 @@ class Publisher:
 
     def _back_off(self, why: str) -> None:
         seconds = self._pace.fail(_SLACK)
-        log.warning("Slack does not answer (%s): the next try is in %.0f s", why, seconds)
+        log.warning("nothing can be told now (%s): the next try is in %.0f s", why, seconds)
 
     def _stuck(self, refused: Refused, name: str) -> None:
         """Refused for what a person must mend: tried again, ever more slowly, and said once."""
@@ -353,10 +304,6 @@ class Publisher:
         if self._trouble:
             log.info("Slack takes messages again")
             self._trouble = ""
-
-
-def _post(key: str, noted: Noted) -> Post:
-    return Post(key, noted.entry.seq, noted.entry.at, noted.entry.hash, noted)
 
 
 def _mark(post: Post) -> Mark:

@@ -27,7 +27,7 @@ from bot.blocks import (
     quoted,
     section,
 )
-from bot.cards import PHASES, emphasised, span, title, verdict
+from bot.cards import PHASES, emphasised, span, title, uncapitalised, verdict
 from bot.outlook import label, next_sentence
 from plans.quantities import spell
 from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
@@ -221,15 +221,17 @@ def end_reply(
     long = spell((datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.at)).total_seconds())
     following = next_sentence(run, release=release, waits_for=None, until=until)
     called = mentions(asked)
+    turn = f"Next, for {called}" if called else "Next"
     what = line(title(run, release))
     head = f"{_mark('ok' if run.verdict == 'passed' else '')} {emphasised(said)}"
     blocks = (
         section(f"{head}\n{what} · run {run.number} · {long}"),
-        section(f"*Next:* {f'{called} ' if called else ''}{following}"),
+        section(f"*{turn}:* {following}"),
         *actions(*(() if settled else _following_buttons(run, release))),
         context(f"Ledger {seq} · `{digest}`"),
     )
-    text = f"{what}, run {run.number}. {said}. It took {long}. Next: {called} {following}\nLedger {seq}, head {digest}"
+    text = f"{what}, run {run.number}: {uncapitalised(said)}. It took {long}. {turn}: {following}"
+    text += f"\nLedger {seq}, head {digest}"
     return Message(text, blocks, broadcast=run.verdict in ("failed", "errored"))
 
 

@@ -1,7 +1,8 @@
 """Touches the board, the ledger and the logs, to write what a key of the outbox stands for, secrets masked."""
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ SHOWN_TAILS = 3
 TAIL_BYTES = 64 * 1024
 SNIPPET = 1_000_000
 """Bytes of a log that are shown as a file: Slack takes a snippet of one megabyte."""
+
+_COMMAND = re.compile(r"(?<![\w/.:-])/(handoff|stage|promote)(?= )")
 
 
 class Masker(Protocol):
@@ -44,7 +47,8 @@ class LogFile(msgspec.Struct, frozen=True):
 
 
 class Scribe:
-    """`plan_of`: the phases of a run, in order; `waits_for`: the run that one waits for; `inspection` in seconds."""
+    """`plan_of`: the phases of a run, in order; `waits_for`: the run that one waits for; `inspection` in seconds;
+    `commands`: what handoff, stage and promote are called in this workspace, where it is anything else."""
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Scribe:
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
         inspection: float,
+        commands: Mapping[str, str],
     ) -> None:
         self._board = board
         self._data_dir = data_dir
@@ -64,12 +69,13 @@ class Scribe:
         self._audience = audience
         self._waits_for = waits_for
         self._inspection = timedelta(seconds=inspection)
+        self._commands = commands
         self._phases: dict[int, tuple[str, ...]] = {}
 
     def write(self, key: str, noted: Noted | None, *, rung: str, plain: bool) -> Message:
         """The message of a key as it should read now. `noted`: the record that called for it and its run as of then;
         what an edit needs is all on the board. `plain`: without blocks."""
-        message = self._masked(self._message(key.split("/"), noted, rung))
+        message = self._outward(self._message(key.split("/"), noted, rung))
         return Message(cut(message.text, EDITABLE), broadcast=message.broadcast) if plain else message
 
     def logs(self, run: Run, step: int) -> tuple[LogFile, ...]:
@@ -141,7 +147,7 @@ class Scribe:
         if run.number not in self._phases:
             try:
                 self._phases[run.number] = self._plan_of(run)
-            except Refusal:
+            except (Refusal, LookupError):
                 return ()
         return self._phases[run.number]
 
@@ -195,9 +201,14 @@ class Scribe:
             return ""
         return self._masker.text(text.partition("\n")[2] if begin else text)
 
-    def _masked(self, message: Message) -> Message:
-        blocks = tuple(_within(block, self._masker.text) for block in message.blocks)
-        return Message(self._masker.text(message.text), blocks, message.broadcast)
+    def _outward(self, message: Message) -> Message:
+        """Secrets masked, commands called what they are called here."""
+        blocks = tuple(_within(block, self._said) for block in message.blocks)
+        return Message(self._said(message.text), blocks, message.broadcast)
+
+    def _said(self, text: str) -> str:
+        text = self._masker.text(text)
+        return _COMMAND.sub(lambda found: self._commands.get(found[1], found[0]), text)
 
 
 def as_they_were(path: Path, seqs: set[int]) -> dict[int, Noted]:
@@ -216,11 +227,11 @@ def as_they_were(path: Path, seqs: set[int]) -> dict[int, Noted]:
     return found
 
 
-def _within(value: Any, mask: Callable[[str], str]) -> Any:
-    """Blocks with every text in them masked."""
+def _within(value: Any, said: Callable[[str], str]) -> Any:
+    """Blocks with every text that they show as `said` makes it."""
     if isinstance(value, list):
-        return [_within(item, mask) for item in value]
+        return [_within(item, said) for item in value]
     if isinstance(value, dict):
         shown = ("text", "title")
-        return {k: mask(v) if k in shown and isinstance(v, str) else _within(v, mask) for k, v in value.items()}
+        return {k: said(v) if k in shown and isinstance(v, str) else _within(v, said) for k, v in value.items()}
     return value

@@ -11,7 +11,7 @@ from slack_sdk.models.blocks import Block
 
 from bot import replies
 from bot.blocks import Message, amount, clean, escape, fitting, flat, line, mentions, quoted
-from bot.cards import RUNGS, emphasised, release_card, run_card
+from bot.cards import RUNGS, emphasised, release_card, run_card, uncapitalised
 from bot.notices import notice
 from lab.desk import readable
 from lab.slack.blocks import complaints
@@ -93,7 +93,7 @@ def test_every_rung_says_the_same_words(scene: Scene, rung: str) -> None:
     scene.finishes(1, "failed", "“Stop the shop” failed on web: exit 3")
     message = card(scene, 1, rung)
     for words in (
-        "Failed: “Stop the shop” failed on web: exit 3",
+        "ailed: “Stop the shop” failed on web: exit 3",
         "Deploy: failed at “Stop the shop”",
         "Test: not reached",
         "`/stage reset staging`",
@@ -141,7 +141,7 @@ def test_the_state_in_words(scene: Scene, play: Callable[[Scene], object], state
     for message in (card(scene, 1), card(scene, 1, "sections")):
         assert f"{emphasised(state)}\nR-1 · run 1" in shown(message) + "\n"
         assert following in shown(message)
-        assert state in message.text
+        assert uncapitalised(state) in message.text
         assert following in message.text
         fits(message)
 
@@ -317,9 +317,10 @@ def test_a_failure_is_told_to_the_whole_channel(scene: Scene) -> None:
     release = scene.board.release("R-1")
     message = replies.end_reply(run, release=release, seq=9, digest=HASH, asked=("U01DEV",), until=scene.time)
     assert message.broadcast
-    assert "Failed: “Orders can be archived” failed on db: exit 1, wanted 0" in message.text
-    assert "<@U01DEV> the package is mended and handed off anew (staging is left for a look until <!date^" in shown(
-        message
+    assert "run 1: failed: “Orders can be archived” failed on db: exit 1, wanted 0" in message.text
+    assert (
+        "*Next, for <@U01DEV>:* the package is mended and handed off anew (staging is left for a look until <!date^"
+        in shown(message)
     )
     assert "`/stage reset staging`" in shown(message)
     assert buttons(message) == []

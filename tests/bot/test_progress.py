@@ -48,6 +48,7 @@ class Team:
             audience=lambda role: {"admins": ("S01ADMINS",), "testers": ("U03TESTER",)}.get(role, ()),
             waits_for=lambda run: None,
             inspection=7200.0,
+            commands={"stage": "/rehearse"},
             now=lambda: self.passed,
         )
         return self.publisher
@@ -180,17 +181,18 @@ def test_a_rehearsal_as_the_team_reads_it(team: Team) -> None:
     assert [file["title"] for file in card.replies[7].files] == ["Stop the shop on web/2, attempt 1: all output"]
     assert "failed on web/2: exit 3. It took" in card.replies[8].text
     assert card.replies[8].raw["subtype"] == "thread_broadcast"
-    assert "Failed: “Stop the shop”" in card.text
+    assert "*Failed*: “Stop the shop”" in card.text
     assert card.buttons == []
     assert not list(scene.board.table(Due))
     posted = scene.board.run(1).messages
     assert posted["run/1/end"] == card.replies[8].ts
 
 
-def test_every_post_is_marked_and_nothing_unfurls(team: Team) -> None:
+def test_every_post_is_marked_unfurls_nothing_and_calls_commands_what_they_are_called_here(team: Team) -> None:
     team.scene.hands_off()
     team.tells()
     (call,) = team.calls("chat.postMessage")
+    assert "`/rehearse run R-1`" in team.channel()[0].text
     assert call["args"]["metadata"]["event_payload"]["key"] == "release/R-1"
     assert call["args"]["unfurl_links"] is False
     assert call["args"]["unfurl_media"] is False
@@ -218,7 +220,7 @@ def test_buttons_go_when_they_no_longer_apply(team: Team) -> None:
     team.tells()
     end = team.card(2).replies[-1]
     assert [button.label for button in end.buttons] == ["Roll back"]
-    assert "<!subteam^S01ADMINS> an admin looks at prod" in end.text
+    assert "Next, for <!subteam^S01ADMINS>:* an admin looks at prod" in end.text
     scene.begins(3, "rollback")
     scene.says(e.ReleaseWithdrawn(release="R-1", reason="wrong build"), "U01DEV")
     team.tells()
@@ -276,7 +278,7 @@ def test_it_keeps_to_slacks_rates_and_edits_only_what_it_must(team: Team) -> Non
     assert {call["status"] for call in team.slack.desk.calls()} == {200}
     assert len(team.calls("chat.update")) <= 5 + 45 * minutes
     assert len(team.calls("chat.postMessage")) <= 10 + 60 * minutes + 1
-    assert "Passed, clean" in team.card(1).text
+    assert "*Passed, clean*" in team.card(1).text
 
 
 def test_a_429_is_obeyed_and_holds_nothing_else_up(scene: Scene) -> None:
@@ -350,7 +352,7 @@ def test_an_evening_without_slack_ends_with_everything_told(
     while team.passed < 3600:
         team.turns(1)
     assert len(tries) < 40
-    assert "Slack does not answer" in caplog.text
+    assert "nothing can be told now" in caplog.text
     monkeypatch.setattr(BaseClient, "_perform_urllib_http_request_internal", whole)
     scene.finishes(1, "passed")
     team.tells()
@@ -456,7 +458,7 @@ def test_blocks_that_nobody_takes_leave_the_text(team: Team, monkeypatch: pytest
     team.scene.hands_off()
     team.scene.begins(1)
     team.tells()
-    assert "Rehearsal of webshop 2.4.0 on staging (R-1 · run 1): About to begin." in team.card(1).text
+    assert "Rehearsal of webshop 2.4.0 on staging (R-1 · run 1): about to begin." in team.card(1).text
     assert team.card(1).blocks == []
 
 

@@ -1,0 +1,103 @@
+"""Touches the board to know what the channel is to be told, each message with what was known when it was called for."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from bot.backlog import Post, changes, stale
+from bot.board import Board
+from bot.ledger import Damaged, stamp
+from bot.scribe import Noted, as_they_were
+from plans.events import Entry, MessagePosted
+from plans.records import Due, Release, Run
+
+log = logging.getLogger(__name__)
+
+FRESH = timedelta(hours=1)
+"""How long after its end a run's messages are brought up to date at a start."""
+
+
+class Outbox:
+    """Messages to post and to edit, by key, and `unsure`: those of the posts whose fate is not known.
+
+    `heard` is called, under the board's lock, with each record that somebody may have to be told of.
+    """
+
+    def __init__(self, board: Board, heard: Callable[[Noted], None]) -> None:
+        self.posts: dict[str, Post] = {}
+        self.edits: dict[str, None] = {}
+        self.unsure: set[str] = set()
+        self._board = board
+        self._heard = heard
+        self._before: dict[str, int] = {}
+
+    def listen(self) -> None:
+        """From here on it knows of everything: what was not told before, and what is recorded from now on."""
+        with self._board.deciding:
+            self._board.listeners.append(self._hear)
+            self._before = {due.key: due.seq for due in self._board.table(Due)}
+            fresh = self._board.now() - FRESH
+            for run in self._board.table(Run):
+                if run.active or datetime.fromisoformat(run.finished) > fresh:
+                    self.edits |= dict.fromkeys(filter(changes, run.messages))
+
+    def take(self, heard: list[Noted]) -> None:
+        """What was heard becomes posts and edits; at first also what was due before this start."""
+        if self._before:
+            self._remember()
+        if not heard:
+            return
+        with self._board.deciding:
+            due = list(self._board.table(Due))
+            runs = list(self._board.table(Run))
+        by_seq = {noted.entry.seq: noted for noted in heard}
+        self.posts |= {one.key: _post(one.key, by_seq[one.seq]) for one in due if one.seq in by_seq}
+        for noted in heard:
+            self.edits |= dict.fromkeys(stale(noted, runs))
+
+    def editable(self) -> list[str]:
+        """Keys of stale messages that are posted; one that is yet to be posted will not be stale then."""
+        self.edits = {key: None for key in self.edits if key not in self.posts and self.ts(key)}
+        return list(self.edits)
+
+    def ts(self, key: str) -> str | None:
+        """Where a message stands, as the ledger says; None while it was not posted."""
+        table, name = key.split("/")[:2]
+        owner = self._board.documents.get(("runs" if table == "run" else "releases", name))
+        return owner.messages.get(key) if isinstance(owner, Run | Release) else None
+
+    def again(self, key: str) -> None:
+        """A message is to be posted anew: the one that was there cannot serve any more."""
+        with self._board.deciding:
+            self.posts[key] = Post(key, 0, stamp(self._board.now()), self._board.ledger.tail.hash)
+
+    def told(self, post: Post, channel: str, ts: str) -> None:
+        """Written down as posted. Raises OSError where the ledger does not take it: its fate is unsure then."""
+        try:
+            self._board.record("quarterdeck", MessagePosted(key=post.key, channel=channel, ts=ts))
+        except OSError:
+            self.unsure.add(post.key)
+            raise
+        del self.posts[post.key]
+        self.unsure.discard(post.key)
+
+    def _hear(self, entry: Entry) -> None:
+        if not isinstance(entry.event, MessagePosted):
+            number = getattr(entry.event, "run", None)
+            self._heard(Noted(entry, self._board.run(number) if number else None))
+
+    def _remember(self) -> None:
+        """What was due before this start, as it was then. Each may have been posted by a process that was killed
+        before it could write that down."""
+        before, self._before = self._before, {}
+        try:
+            found = as_they_were(self._board.ledger.path, set(before.values()))
+        except Damaged as damaged:
+            log.error("%d messages from before this start cannot be told: %s", len(before), damaged)
+            return
+        self.posts |= {key: _post(key, found[seq]) for key, seq in before.items()}
+        self.unsure |= before.keys()
+
+
+def _post(key: str, noted: Noted) -> Post:
+    return Post(key, noted.entry.seq, noted.entry.at, noted.entry.hash, noted)
