@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPMessage as HttpHeaders
 from http.client import RemoteDisconnected
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import pytest
 from scenes import REHEARSAL, Scene
@@ -324,11 +326,23 @@ def test_a_lost_answer_posts_nothing_twice(team: Team, key: str, monkeypatch: py
         assert len(team.card(1).replies) == 1
 
 
-def test_what_never_arrived_is_posted_after_a_look(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(call: Callable[[], Any]) -> Any:
-        raise URLError("connection refused")
+def unreachable(call: Callable[[], Any]) -> Any:
+    raise URLError("connection refused")
 
-    seen = breaks(monkeypatch, "chat.postMessage", once(refused))
+
+def overloaded(call: Callable[[], Any]) -> Any:
+    raise HTTPError("http://slack", 503, "overloaded", HttpHeaders(), BytesIO(b"<html>try later</html>"))
+
+
+def login_page(call: Callable[[], Any]) -> Any:
+    return {"status": 200, "headers": {}, "body": "<html>Who are you?</html>"}
+
+
+@pytest.mark.parametrize("fault", [unreachable, overloaded, login_page])
+def test_what_never_arrived_is_posted_after_a_look(
+    team: Team, fault: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = breaks(monkeypatch, "chat.postMessage", once(fault))
     team.scene.hands_off()
     team.tells()
     assert seen == ["chat.postMessage", "conversations.history", "chat.postMessage"]
