@@ -125,8 +125,9 @@ def _sentence(error: Exception, door: Ssh | Gateway) -> Trouble:
                 f"stands between. Compare it on the machine's console ({error.key.fingerprint}); if it is the "
                 f"machine's: ssh-keygen -R {shlex.quote(known_as)} -f {file} && {scan}"
             )
-        case paramiko.AuthenticationException() if "timeout" in str(error).lower():
-            return Unreachable(f"{name} did not answer the login within {SECONDS:.0f} s")
+        # Paramiko says with the same exception that the connection broke, or nothing came, while logging in.
+        case paramiko.AuthenticationException() if "timeout" in str(error).lower() or "EOF" in str(error):
+            return Unreachable(f"{name} broke off the login, or did not answer it within {SECONDS:.0f} s")
         case paramiko.AuthenticationException():
             return LoginRefused(
                 f"{name} refused user {door.user} with the key {door.key_file}: its public half belongs into "

@@ -53,7 +53,7 @@ class Job:
         A lost connection is taken up again where it broke. Raises Unreachable, Refused, Lost when that could not be
         done for long, Trouble when the machine would not start it, Cancelled and Overdue: it runs on then.
         """
-        patience = Patience(self._first)
+        patience, met = Patience(self._first), False
         while True:
             answer = Answer(self._on_out, self._on_err)
             script = self._spec.follow(answer.token, self._out_at, self._err_at)
@@ -61,7 +61,9 @@ class Job:
             try:
                 code = self._transport.exec(script, answer.out, answer.err, limit)
             except (Lost, Unreachable) as trouble:
-                if answer.begun:
+                # What was sent before the loss may have started the job; a machine that always hangs up is given up.
+                if answer.begun or (isinstance(trouble, Lost) and not met):
+                    met = True
                     patience.met(self._then, progress=reached != (self._out_at, self._err_at))
                 patience.wait(trouble, limit)
             else:
@@ -126,7 +128,7 @@ def ask(transport: Transport, command: str, limit: Limit) -> tuple[int, str]:
 
 def _result(answer: Answer, code: int) -> str:
     if answer.result is None:
-        raise Trouble(answer.noise or f"the shell there ended at once, with exit code {code}")
+        raise Trouble(answer.noise or f"the shell there gave up with exit code {code}")
     return answer.result
 
 

@@ -107,7 +107,9 @@ class Machine:
     def _tasks(self) -> Sequence[vim.Task]:
         return self._session.properties(self._vm, ["recentTask"])["recentTask"] or ()
 
-    def _let_end(self, task: vim.Task, limit: Limit) -> None:
+    def _let_end(self, task: vim.Task | None, limit: Limit) -> None:
+        if task is None:
+            return limit.pause(1.0)
         with suppress(vmodl.MethodFault):  # how another's task ends is not ours to judge
             self._session.wait(task, self._vm, limit)
 

@@ -56,7 +56,8 @@ lay_out() { mkdir -m 700 -p "$base/jobs" "$d" && [ -O "$d" ] && : >>"$d/out" && 
 _START = """starter=
 if ! claimed; then
   lay_out || exit 1
-  setsid=$(command -v setsid) || { echo 'setsid is not installed (util-linux or busybox has it)' >&2; exit 1; }
+  setsid=/usr/bin/setsid
+  [ -x "$setsid" ] || setsid=$(command -v setsid) || { echo 'setsid (util-linux, busybox) is missing' >&2; exit 1; }
   (
     export QUARTERDECK_JOB="$mark"
 EXPORTS
@@ -71,10 +72,12 @@ b=$(boot_id)
 # `cat <&3` goes on where the last one stopped, because they share the open file: no offset is counted on the machine.
 _FOLLOW = """exec 3<"$d/out" 4<"$d/err" || exit 1
 printf %s "$token"; printf %s "$token" >&2
+# From here on standard error is the job's alone: what this script's own tools may complain of is not output.
+exec 5>&2 2>/dev/null
 [ "$out_at" = 0 ] || tail -c "+$((out_at + 1))" <&3 || exit 1
-[ "$err_at" = 0 ] || tail -c "+$((err_at + 1))" <&4 >&2 || exit 1
+[ "$err_at" = 0 ] || tail -c "+$((err_at + 1))" <&4 >&5 || exit 1
 alive() {
-  if [ -n "$p" ] || claimed; then kill -0 "$p"; else [ -n "$starter" ] && kill -0 "$starter"; fi 2>/dev/null
+  if [ -n "$p" ] || claimed; then kill -0 "$p"; else [ -n "$starter" ] && kill -0 "$starter"; fi
 }
 # Whether the pid is by now another's, where the job was found started.
 stale() {
@@ -89,14 +92,14 @@ while :; do
     looked=1
   fi
   [ ! -s "$d/out" ] || cat <&3 || exit 1
-  [ ! -s "$d/err" ] || cat <&4 >&2 || exit 1
+  [ ! -s "$d/err" ] || cat <&4 >&5 || exit 1
   [ -z "$end" ] || break
   n=$((n + 1))
-  case $n in 1 | 2) nap 0.005 ;; 3 | 4 | 5) nap 0.02 ;; 6 | 7 | 8) nap 0.05 ;; *) nap 0.2 ;; esac
+  case $n in [123]) nap 0.001 ;; [456]) nap 0.01 ;; [789]) nap 0.05 ;; *) nap 0.2 ;; esac
 done
 case $end in *signalled) ! rebooted || end=rebooted ;; esac
 [ ! -e "$d/stopped" ] || end="$end stopped"
-printf '%s%s\\n' "$token" "$end" >&2
+printf '%s%s\\n' "$token" "$end" >&5
 """
 
 # The job's session, and what left it with setsid but still carries the mark. A process shows an empty environment for

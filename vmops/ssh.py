@@ -10,7 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,7 +82,8 @@ class SshTransport:
             try:
                 yield channel
             finally:
-                channel.close()
+                with suppress(EOFError, OSError):  # the connection broke, which its next user is told
+                    channel.close()
                 self._give_back(connection)
         finally:
             self._slots.release()
@@ -141,9 +142,10 @@ def _send(channel: paramiko.Channel, data: BinaryIO, limit: Limit) -> None:
             except TimeoutError as stalled:
                 if time.monotonic() - moved > FROZEN_MS / 1000:
                     raise Lost(f"nothing was taken for {FROZEN_MS / 1000:.0f} s") from stalled
-            except OSError:
+            except (EOFError, OSError):
                 return  # it ended without reading everything: its exit code, or that there is none, tells more
-    channel.shutdown_write()
+    with suppress(EOFError, OSError):
+        channel.shutdown_write()
 
 
 def _pump(channel: paramiko.Channel, out: Sink, err: Sink, limit: Limit) -> None:

@@ -144,10 +144,11 @@ def open_sshd(folder: Path) -> Iterator[Sshd]:
         (fakes / name).write_text(text)
         (fakes / name).chmod(0o755)
     (fakes / "boot_id").write_text("first\n")
+    # SHLVL: bash then leaves the start-up files alone of whoever runs the tests.
     (folder / "config").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\n"
         f"AuthorizedKeysFile {folder}/key.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-        f"PermitRootLogin yes\nMaxStartups 100\nSetEnv PATH={fakes}:{os.environ['PATH']} FAKES={fakes}\n"
+        f"PermitRootLogin yes\nMaxStartups 100\nSetEnv PATH={fakes}:{os.environ['PATH']} FAKES={fakes} SHLVL=2\n"
     )
     public = (folder / "host.pub").read_text()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
