@@ -158,7 +158,13 @@ def _slack_app(settings: Settings) -> tuple[Any, Any]:
         raise Refusal(
             "slack_unreachable", f"{slack.api_url} does not answer: {error}.", "Look at the network and slack.api_url."
         ) from None
-    return App(client=client, token_verification_enabled=False, logger=logging.getLogger("slack_bolt")), client
+    app = App(
+        client=client,
+        token_verification_enabled=False,
+        logger=logging.getLogger("slack_bolt"),
+        process_before_response=True,  # our listeners are short: their ack is not polled for, their threads not shared
+    )
+    return app, client
 
 
 class _Masking(logging.Filter):

@@ -193,7 +193,7 @@ def promoted(evening: Evening) -> str:
     evening.must(marks == [True, True, True], f"the watch said {marks}")
     versions = {host: evening.version("prod", host) for host in ("web", "web/2")}
     evening.must(set(versions.values()) == {"2.4.1"}, f"prod answers {versions}")
-    evening.told(run, "passed")
+    evening.told(run, "Passed")
     return "the shop on prod answers 2.4.1, on both web hosts"
 
 

@@ -2,8 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.stories.house import House
+from stories.house import House
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A lab and a bot of a story's own, each a process, and packages made for the story."""
 
+import json
 import os
 import re
 import signal
@@ -33,7 +34,7 @@ class House:
         self._lab.enter_context(process("lab", "--dir", str(self.folder)))
         document = yaml.load(self.config.read_text(), yaml.BaseLoader)
         change(document)
-        self.config.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        self.config.write_text(json.dumps(document, indent=1))  # which is YAML too, and has no aliases
         settings = load_config(self.config)
         self.start_bot()
         page = settings.config.slack.api_url.removesuffix("api/")

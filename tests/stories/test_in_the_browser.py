@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from browser import Browser, browser
+from stories.house import House
 
 from bot.story import Evening
-from tests.stories.house import House
 
 PICTURE = Path(__file__).parents[2] / "docs" / "thread.png"
 

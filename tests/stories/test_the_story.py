@@ -1,8 +1,9 @@
 """The story that the demo tells, beat by beat, each judged by Slack, the hosts and the ledger."""
 
+from stories.house import House
+
 from bot.reading import verify
 from bot.story import STORIES
-from tests.stories.house import House
 
 
 def test_the_first_deployment(house: House) -> None:

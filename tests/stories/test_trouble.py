@@ -3,8 +3,9 @@
 import threading
 from typing import Any
 
+from stories.house import ADMIN, OTHER_ADMIN, House, hand_off, outcomes, question
+
 from bot.story import Evening
-from tests.stories.house import ADMIN, OTHER_ADMIN, House, hand_off, outcomes, question
 
 
 def test_a_package_changes_its_bytes_after_the_hand_off(house: House) -> None:

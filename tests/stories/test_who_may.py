@@ -1,8 +1,7 @@
 """Developers never touch staging or prod, whatever they type."""
 
 import pytest
-
-from tests.stories.house import ADMIN, DEVELOPER, TESTER, House, hand_off
+from stories.house import ADMIN, DEVELOPER, TESTER, House, hand_off
 
 ADMINS_ONLY = (
     "/stage run R-1",
