@@ -1,13 +1,14 @@
 """SSH as it is: doors that stay shut, each with its sentence, and connections that break."""
 
 import os
+import random
 import shlex
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,28 @@ def test_an_upload_that_is_cut_is_sent_again(sshd: Sshd, tmp_path: Path) -> None
         sshd.cut()
         assert running.result(DEADLINE).ok
     assert (folder / "a").read_bytes() == content
+
+
+def test_random_cuts_lose_no_exit_code_repeat_no_command_and_no_line(sshd: Sshd, tmp_path: Path) -> None:
+    chance, over, cuts = random.Random(7), threading.Event(), []
+
+    def cutter() -> None:
+        while not over.wait(chance.uniform(0.01, 0.6)):
+            with suppress(ProcessLookupError):
+                cuts.append(len(sshd.sessions()))
+                sshd.cut()
+
+    ran = tmp_path / "ran"
+    command = f"echo $N >>{shlex.quote(str(ran))}; i=0; while [ $i -lt 9 ]; do seq $((i * 500)) $((i * 500 + 499)); "
+    with bot_for(sshd, tmp_path) as bot, ThreadPoolExecutor(1) as pool:
+        cutting = pool.submit(cutter)
+        try:
+            for n in range(12):
+                outcome = bot.shell(command + "sleep 0.05; i=$((i + 1)); done; exit $N", env={"N": str(n)})
+                assert outcome.exit == n, outcome.reason
+                assert bytes(bot.printed) == b"".join(b"%d\n" % line for line in range(4500))
+        finally:
+            over.set()
+        cutting.result(DEADLINE)
+    assert ran.read_text() == "".join(f"{n}\n" for n in range(12))
+    assert sum(cuts) >= 5
