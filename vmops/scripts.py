@@ -50,6 +50,7 @@ ended() { [ -s "$d/exit" ] && read -r end <"$d/exit"; }
 claimed() { [ -s "$d/pid" ] && read -r p <"$d/pid"; }
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
 rebooted() { was=$b; { read -r was <"$d/boot"; } 2>/dev/null; [ "$was" != "$b" ]; }
+marked() { tr '\\0' '\\n' <"/proc/$1/environ" | grep -qF "$carried"; } 2>/dev/null
 lay_out() { mkdir -m 700 -p "$base/jobs" "$d" && [ -O "$d" ] && : >>"$d/out" && : >>"$d/err"; }
 """
 
@@ -81,7 +82,7 @@ alive() {
 }
 # Whether the pid is by now another's, where the job was found started.
 stale() {
-  [ -z "$starter" ] && { rebooted || { [ -r "/proc/$p/environ" ] && ! grep -qF "$carried" "/proc/$p/environ"; }; }
+  [ -z "$starter" ] && { rebooted || { [ -r "/proc/$p/environ" ] && ! marked "$p"; }; }
 }
 looked= n=0
 while :; do
@@ -113,7 +114,12 @@ members() {
     set -- ${line##*) }
     [ "$4" != "$p" ] || [ "$1" = Z ] || echo "$id"
   done
-  grep -lsF "$carried" /proc/[0-9]*/environ | while IFS=/ read -r _ _ id _; do echo "$id"; done
+  # All at once where grep looks beyond a zero byte; busybox's does not.
+  if printf 'a\\0b' | grep -qF b; then
+    grep -lsF "$carried" /proc/[0-9]*/environ | while IFS=/ read -r _ _ id _; do echo "$id"; done
+  else
+    for f in /proc/[0-9]*; do if marked "${f#/proc/}"; then echo "${f#/proc/}"; fi; done
+  fi
 }
 if ! claimed; then
   lay_out || exit 1
