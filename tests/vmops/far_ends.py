@@ -217,16 +217,15 @@ class Lab:
 @contextmanager
 def open_lab(folder: Path) -> Iterator[Lab]:
     """A lab, once everything in it answers."""
-    process = subprocess.Popen([sys.executable, "-m", "lab", "--dir", folder], stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if line.strip() == "ready":
-            break
-    else:
-        pytest.fail(f"the lab did not start: {''.join(said)}")
-    yield Lab(folder, msgspec.json.decode((folder / "lab.json").read_bytes()))
-    process.terminate()
-    process.stderr.close()
-    assert process.wait(DEADLINE) == 0
+    command = [sys.executable, "-m", "lab", "--dir", folder]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        said = []
+        while (line := process.stderr.readline()) and line.strip() != "ready":
+            said.append(line)
+        assert line, f"the lab did not start: {''.join(said)}"
+        try:
+            yield Lab(folder, msgspec.json.decode((folder / "lab.json").read_bytes()))
+        finally:
+            process.terminate()
+    assert process.returncode == 0

@@ -140,10 +140,10 @@ def test_background_children_that_hold_the_output_do_not_delay_the_end(bot: Bot,
 
 def test_past_its_time_the_whole_family_is_ended_the_stubborn_and_the_runaway_too(bot: Bot, mark: str) -> None:
     family = f"(trap '' TERM; sleep {mark}; sleep {mark}) & setsid sleep {mark} & echo begun; wait; sleep {mark}"
-    outcome = bot.shell(family, timeout=2)
-    assert (outcome.result, outcome.reason, outcome.output) == ("failed", "stopped after 2.0 s", "begun\n")
+    outcome = bot.shell(family, job="family", timeout=4)
+    assert (outcome.result, outcome.reason, outcome.output) == ("failed", "stopped after 4.0 s", "begun\n")
     assert not alive(f"sleep {mark}")
-    again = bot.shell(family, job="t-1", resume=True)
+    again = bot.shell(family, job="family", resume=True)
     assert (again.result, again.reason) == ("failed", "it was stopped")
 
 
@@ -168,9 +168,9 @@ def test_cancelled_before_it_began_it_never_begins(bot: Bot) -> None:
 
 def test_overdue_it_is_left_running_and_waits_for_an_answer(bot: Bot, mark: str) -> None:
     command = f"echo begun; sleep {mark}"
-    outcome = bot.shell(command, job="slow", timeout=1, ask_when_overdue=True)
+    outcome = bot.shell(command, job="slow", timeout=4, ask_when_overdue=True)
     assert (outcome.result, outcome.overdue) == ("errored", True)
-    assert "still running after 1.0 s" in outcome.reason
+    assert "still running after 4.0 s" in outcome.reason
     assert alive(f"sleep {mark}")
     stopped = bot.shell(command, job="slow", resume=True, stop=True)
     assert (stopped.result, stopped.output, bytes(bot.printed)[:6]) == ("failed", "begun\n", b"begun\n")
@@ -186,7 +186,7 @@ def test_a_killed_bots_job_is_found_again_with_its_exit_code_and_all_its_output(
     first, second = Bot(target, target.performer()), Bot(target, target.performer())
     command = "echo one; until [ -e $QUARTERDECK_GO ]; do sleep 0.05; done; echo two; exit 5"
     env = {"QUARTERDECK_GO": f"/tmp/quarterdeck-go-{mark}"}
-    left = first.shell(command, job="kept", env=env, timeout=1, ask_when_overdue=True)
+    left = first.shell(command, job="kept", env=env, timeout=4, ask_when_overdue=True)
     assert left.overdue
     first.performer.close()
     try:
