@@ -48,8 +48,8 @@ def tail(output: str, outcome: str) -> str:
 
 
 def phase_reply(run: Run, phase: str, last: int) -> Message:
-    """A block of the machinery's own steps has ended; `last` is the number of its last step."""
-    steps = _block(run, phase, last)
+    """The machinery's own steps of a phase have ended; `last` is the number of the last of them."""
+    steps = _own(run, phase, last)
     bad = [step for step in steps if step.outcome not in ("ok", "skipped")]
     outcome = bad[0].outcome or "interrupted" if bad else "ok"
     name, took = PHASES.get(phase, phase), spell(span(steps))
@@ -62,14 +62,9 @@ def phase_reply(run: Run, phase: str, last: int) -> Message:
     return Message(text, (section(head), context("\n".join(rows))))
 
 
-def _block(run: Run, phase: str, last: int) -> list[StepRecord]:
-    found: list[StepRecord] = []
-    for number in sorted((n for n in run.steps if n <= last), reverse=True):
-        step = run.steps[number]
-        if step.phase != phase or step.written:
-            break
-        found.append(step)
-    return found[::-1]
+def _own(run: Run, phase: str, last: int) -> list[StepRecord]:
+    own = (step for step in run.steps.values() if step.phase == phase and not step.written and step.number <= last)
+    return sorted(own, key=lambda step: step.number)
 
 
 def _step_row(step: StepRecord) -> str:

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bot.board import Board
 from bot.clock import Clock
 from bot.config import Settings, changed_keys, load_config
@@ -89,6 +91,7 @@ class Bot:
             audience=self.roles.people,
             waits_for=self.runs.waits_for,
             inspection=seconds(settings.policy.inspection),
+            commands=msgspec.to_builtins(settings.config.commands),
         )
         self.workers = Workers()
         intake = Intake(self.board, settings, store)

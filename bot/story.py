@@ -73,7 +73,7 @@ class Evening:
         """Waits until a reply in the run's thread has these words."""
 
         def look() -> Message | None:
-            return next((reply for reply in self.thread(run).replies if words in reply.text), None)
+            return next((reply for reply in self.thread(run).replies if words.lower() in reply.text.lower()), None)
 
         found: Message = self.soon(look, f"the thread of run {run} does not say “{words}”")
         return found
@@ -193,7 +193,7 @@ def promoted(evening: Evening) -> str:
     evening.must(marks == [True, True, True], f"the watch said {marks}")
     versions = {host: evening.version("prod", host) for host in ("web", "web/2")}
     evening.must(set(versions.values()) == {"2.4.1"}, f"prod answers {versions}")
-    evening.told(run, "Passed")
+    evening.told(run, "passed")
     return "the shop on prod answers 2.4.1, on both web hosts"
 
 

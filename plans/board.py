@@ -138,16 +138,15 @@ def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) ->
     changes = _run(documents, event.run, phase=event.phase, steps=found.steps | {event.step: record})
     if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
         changes |= _deployed(documents, found)
-    return changes | _block_ended(found, entry, event.phase, written=event.written)
+    return changes | _phase_ended(found, entry, event.phase)
 
 
-def _block_ended(found: Run, entry: e.Entry, phase: str, *, written: bool) -> Changes:
-    """A phase of the machinery's own steps is told when another phase, or a written step, begins after it."""
-    last = max(found.steps, default=0)
-    before = found.steps.get(last)
-    if before is None or before.written or (before.phase == phase and not written) or before.phase == "watch":
+def _phase_ended(found: Run, entry: e.Entry, phase: str) -> Changes:
+    """The machinery's own steps of a phase are told together, when the next phase begins or the run ends."""
+    own = [step.number for step in found.steps.values() if step.phase == found.phase and not step.written]
+    if phase == found.phase or not own or found.phase == "watch":
         return {}
-    return _due(entry, f"run/{found.number}/phase/{before.phase}/{last}", found)
+    return _due(entry, f"run/{found.number}/phase/{found.phase}/{max(own)}", found)
 
 
 def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) -> Changes:
@@ -231,7 +230,7 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
         return {}
     ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None)
     changes: Changes = {("runs", str(event.run)): ended}
-    changes |= _block_ended(found, entry, "", written=True)
+    changes |= _phase_ended(found, entry, "")
     if found.kind == "rehearsal":
         if event.verdict in ("passed", "failed"):
             changes |= _release(documents, found.release, rehearsal=event.run)

@@ -163,24 +163,24 @@ def test_a_rehearsal_as_the_team_reads_it(team: Team) -> None:
     card = team.card(1)
     assert release.text.startswith("webshop 2.4.0 was handed off as R-1")
     assert "Waiting for an answer" in card.text
-    question = card.replies[6]
+    question = card.replies[5]
     assert [button.label for button in question.buttons] == ["Retry", "Skip", "Abort"]
     scene.says(e.RunDecided(run=1, step=8, choice="abort"), "U02ADMIN")
     scene.finishes(1, "failed", "“Stop the shop” failed on web/2: exit 3")
     team.tells()
     card = team.card(1)
-    assert first_lines(card)[:5] == [
+    assert first_lines(card)[:4] == [
         "Power on: ok, isolation proved, 3 steps, 6.0 s.",
         "Run 1, “Restore the orders”: ok, 2.0 s, on db.",
         "Confirm: ok, isolation proved, 1 step, 2.0 s.",
         "Snapshot: ok, 1 step, 2.0 s.",
-        "Deploy: ok, 1 step, 2.0 s.",
     ]
-    assert card.replies[5].text.startswith("Run 1, “Stop the shop”: failed")
-    assert "no such service" in card.replies[5].text
-    assert "<@U02ADMIN> answered *abort* about “Stop the shop”" in card.replies[6].text
-    assert card.replies[6].buttons == []
-    assert [file["title"] for file in card.replies[7].files] == ["Stop the shop on web/2, attempt 1: all output"]
+    assert card.replies[4].text.startswith("Run 1, “Stop the shop”: failed")
+    assert "no such service" in card.replies[4].text
+    assert "<@U02ADMIN> answered *abort* about “Stop the shop”" in card.replies[5].text
+    assert card.replies[5].buttons == []
+    assert [file["title"] for file in card.replies[6].files] == ["Stop the shop on web/2, attempt 1: all output"]
+    assert card.replies[7].text.startswith("Deploy: ok, 1 step, 2.0 s.")
     assert "failed on web/2: exit 3. It took" in card.replies[8].text
     assert card.replies[8].raw["subtype"] == "thread_broadcast"
     assert "*Failed*: “Stop the shop”" in card.text

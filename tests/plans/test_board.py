@@ -30,7 +30,7 @@ def told(story: Story) -> list[str]:
 
 
 class TestTold:
-    def test_a_run_tells_each_block_of_its_own_steps_and_each_written_step_in_order(self) -> None:
+    def test_a_run_tells_each_phase_of_its_own_steps_and_each_written_step_in_order(self) -> None:
         story = Story().begin()
         while isinstance(story.move(OWN), Perform):
             story.step(OWN)
@@ -42,14 +42,14 @@ class TestTold:
             "run/1/step/3/1",
             "run/1/phase/confirm/4",
             "run/1/phase/snapshot/5",
-            "run/1/phase/deploy/6",
             "run/1/step/7/1",
+            "run/1/phase/deploy/6",
             "run/1/end",
         ]
         seqs = [document.seq for document in story.documents.values() if isinstance(document, Due)]
         assert seqs == sorted(seqs)
 
-    def test_the_block_in_which_a_run_ends_is_told_before_its_end(self) -> None:
+    def test_the_phase_in_which_a_run_ends_is_told_before_its_end(self) -> None:
         story = Story().begin().step(OWN).step(OWN, "errored")
         assert told(story.finish(OWN)) == ["run/1/phase/power_on/2", "run/1/end"]
 
