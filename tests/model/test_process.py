@@ -55,6 +55,7 @@ PLANS = {
 }
 MACHINES = {"staging": ("m1",), "staging-2": ("m1", "m2"), "prod": ("p1",)}
 DEV, ADMIN, OTHER = "U01DEV", "U02ADMIN", "U04OTHER"
+TROUBLE = st.sampled_from(["", "retry", "skip", "abort"])
 
 
 class Hand(Runs):
@@ -68,9 +69,11 @@ class Hand(Runs):
 
 
 class Process(RuleBasedStateMachine):
-    @initialize(rehearsed=st.integers(0, 2), promoted=st.integers(0, 2))
-    def begin(self, rehearsed: int, promoted: int) -> None:
-        """A house that has just opened, or one in which releases were rehearsed, and promoted, already."""
+    @initialize(
+        rehearsed=st.integers(0, 2), promoted=st.integers(0, 2), trouble=TROUBLE, steps=st.sampled_from([6, 9, 25])
+    )
+    def begin(self, rehearsed: int, promoted: int, trouble: str, steps: int) -> None:
+        """A house that has just opened, or one in which releases were rehearsed, and promoted, and not all well."""
         self.folder = Path(tempfile.mkdtemp())
         self.time = NOW
         self.begun: dict[int, list[tuple[Planned, Place]]] = {}
@@ -83,6 +86,9 @@ class Process(RuleBasedStateMachine):
             self.go_well(self.runs.start("rehearsal", by=ADMIN, environment="staging", release=f"R-{number}").number)
         for number in range(1, min(rehearsed, promoted) + 1):
             self.go_well(self.promotions.promote(f"R-{number}", by=ADMIN).number, 25)
+        if rehearsed < 2:
+            last = self.runs.start("rehearsal", by=ADMIN, environment="staging", release="R-2")
+            self.go_well(last.number, steps, trouble)
 
     def wake_up(self) -> None:
         """A start of the bot, from the ledger."""
@@ -208,18 +214,21 @@ class Process(RuleBasedStateMachine):
         self.end(number, index, result)
 
     @precondition(lambda self: self.active())
-    @rule(data=st.data(), steps=st.integers(1, 12))
-    def goes_well(self, data: st.DataObject, steps: int) -> None:
-        """A run goes on for some steps in which every machine and every person says yes."""
-        self.go_well(data.draw(st.sampled_from(self.active()), label="run").number, steps)
+    @rule(data=st.data(), steps=st.integers(1, 25), trouble=TROUBLE)
+    def goes_on_for_long(self, data: st.DataObject, steps: int, trouble: str) -> None:
+        """A run goes on for some steps, in which all is well, or one host fails and that is answered so."""
+        self.go_well(data.draw(st.sampled_from(self.active()), label="run").number, steps, trouble)
 
-    def go_well(self, number: int, steps: int = 100) -> None:
+    def go_well(self, number: int, steps: int = 100, trouble: str = "") -> None:
         for _ in range(steps):
             run = self.board.run(number)
             while self.begun.get(number):
-                self.end(number, 0, "ok")
+                step = self.begun[number][0][0]
+                fails = bool(trouble) and step.phase == "deploy" and not run.forgiven
+                self.end(number, 0, "failed" if fails else "ok")
             if run.question and not run.aborting:
-                self.runs.decide(number, run.question.choices[0], by=ADMIN)
+                choices = run.question.choices
+                self.runs.decide(number, trouble if trouble in choices else choices[0], by=ADMIN)
             if self.board.run(number).active:
                 self.decide(number)
 
