@@ -202,16 +202,8 @@ def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> C
     elif record is not None and event.choice == "done_with_help":
         unclean += (f"“{record.name}” was done with help",)
     steps = found.steps | ({event.step: record} if record else {})
-    return _run(
-        documents,
-        event.run,
-        question=None,
-        answers=answers,
-        answered=(*found.answered, answer),
-        steps=steps,
-        unclean=unclean,
-        forgiven=forgiven,
-    )
+    told = replace(found, question=None, answers=answers, answered=(*found.answered, answer), steps=steps)
+    return {("runs", str(event.run)): replace(told, unclean=unclean, forgiven=forgiven)}
 
 
 def _again(record: StepRecord, choice: str) -> StepRecord:
