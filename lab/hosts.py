@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncssh
 
 from lab.machines import InvalidPower, Machine
+from lab.vm import HOST_KEY
 
 USER = "deploy"
 CHUNK = 64 * 1024
@@ -33,8 +34,7 @@ class Host:
         self.machine = machine
         self.port = port
         self.client_key = client_key
-        # Beside the disk, not on it: a revert must not change who the host is.
-        self.host_key = own_key(machine.folder / "ssh_host_ed25519_key")
+        self.host_key = own_key(machine.folder / HOST_KEY)
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._commands: set[asyncio.Task[None]] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None

@@ -25,11 +25,16 @@ from lab import seed, vcenter
 from lab.hosts import Host, own_key
 from lab.inventory import Inventory
 from lab.machines import InvalidPower, Machine
+from lab.records import Guest
 from lab.slack import Workspace
 from lab.slack import create_app as create_slack
 
 CONTROL_PORT = 7420
 SERVICES = {"web": 8080, "db": 5432}
+NETWORKS = {"staging": "isolated-staging", "prod": "prod-lan", "crm": "prod-lan", "qa": "qa-lan"}
+FIRST = 11  # the last number of the first VM's address
+TOOLS_DELAY = 0.3  # seconds that VMware Tools take to come up, as they do everywhere
+GUEST_USER = "deploy"
 VCENTER_USER = "quarterdeck@vsphere.local"
 
 
@@ -47,6 +52,7 @@ class Kept(msgspec.Struct):
     bot_token: str = msgspec.field(default_factory=lambda: f"xoxb-{secrets.token_hex(16)}")
     app_token: str = msgspec.field(default_factory=lambda: f"xapp-1-A01LAB-{secrets.token_hex(16)}")
     vcenter_password: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(12))
+    guest_password: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(12))
 
 
 @dataclass
@@ -94,10 +100,11 @@ async def open_world(
             vcenter_port=vcenter_door.getsockname()[1],
             ssh_port=ssh_port,
         )
-        inventory = build(folder, block)
+        inventory = build(folder, kept, furnished=last.block != "")
         workspace = Workspace(bot_token=kept.bot_token, app_token=kept.app_token)
         world = World(folder, kept, inventory, workspace)
-        world.hosts = furnish(world, changed=kept != last)
+        furnish(world, changed=kept != last)
+        inventory.on_roster.append(lambda: enrol(world))
         await stack.enter_async_context(switchboard(inventory, control))
         await stack.enter_async_context(serving(create_slack(workspace), slack_door))
         stack.push_async_callback(workspace.close)
@@ -116,33 +123,47 @@ async def open_world(
         yield world
 
 
-def build(folder: Path, block: str) -> Inventory:
-    """The sample's networks and VMs; staging's network leads nowhere, and staging is off until a rehearsal needs it."""
-    inventory = Inventory(folder, tools=folder / "tools", control=f"{block}.1:{CONTROL_PORT}")
-    networks = {
-        "staging": inventory.add_port_group("isolated-staging", inventory.add_switch("vSwitch2")),
-        "prod": inventory.add_port_group("prod-lan", inventory.add_switch("vSwitch0", uplinks=["vmnic0"])),
-        "qa": inventory.add_port_group("qa-lan", inventory.add_switch("vSwitch1", uplinks=["vmnic1"])),
-    }
-    networks["crm"] = networks["prod"]
-    for number, name in enumerate(seed.LAYERS, 11):
+def build(folder: Path, kept: Kept, *, furnished: bool) -> Inventory:
+    """The lab's two hosts with their networks, and its VMs: those that a furnished folder holds, or the sample's.
+
+    Prod and QA reach the world through physical NICs, and share their switch with the hosts' own ports; staging's
+    switch has neither on either host, and its VMs are together on the second one, off until a rehearsal needs them.
+    """
+    block = kept.block
+    inventory = Inventory(folder, tools=folder / "tools", control=f"{block}.1:{CONTROL_PORT}", block=block)
+    first, second = inventory.hosts[0], inventory.add_host("esxi-2.lab")
+    for number, host in enumerate((first, second), 1):
+        outside = inventory.add_switch("vSwitch0", uplinks=["vmnic0", "vmnic1"], host=host)
+        inventory.add_port_group("Management Network", outside, vmkernel={"vmk0": f"192.0.2.{number}"})
+        inventory.add_port_group("prod-lan", outside, vlan=10)
+        inventory.add_port_group("qa-lan", inventory.add_switch("vSwitch1", uplinks=["vmnic2"], host=host), vlan=20)
+        inventory.add_port_group("isolated-staging", inventory.add_switch("vSwitch2", host=host))
+    if furnished:
+        inventory.load()
+        return inventory
+    for number, name in enumerate(seed.LAYERS, FIRST):
         place = name.partition("-")[0]
+        network = inventory.find_network(NETWORKS[place])
+        assert network
         inventory.add(
             name,
             address=f"{block}.{number}",
-            networks=[networks[place]],
+            networks=[network],
             power="poweredOff" if place == "staging" else "poweredOn",
+            host=second if place == "staging" else first,
+            guest=Guest(GUEST_USER, kept.guest_password, delay=TOOLS_DELAY),
         )
     return inventory
 
 
-def furnish(world: World, *, changed: bool) -> list[Host]:
-    """Writes what the folder lacks, and what names addresses if they have `changed`. Returns the VMs' SSH servers."""
+def furnish(world: World, *, changed: bool) -> None:
+    """Writes what the folder lacks, and what names addresses if they have `changed`; gives the VMs SSH servers."""
     folder, kept = world.folder, world.kept
     now = datetime.now(UTC)
     for machine in world.inventory.machines:
         if machine.is_new:
             seed.fill_disk(machine, now)
+            machine.save()
     if not (share := folder / "share" / "backups").exists():
         seed.make_backup(world.inventory.find("prod-db").disk / "shop.db", share, now)
     for name, suffix in seed.ARCHIVES.items():
@@ -152,13 +173,10 @@ def furnish(world: World, *, changed: bool) -> list[Host]:
     seed.install_tools(folder / "tools")
     keys = folder / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
-    client_key = own_key(keys / "deploy")
-    hosts = [Host(machine, kept.ssh_port, client_key) for machine in world.inventory.machines]
-    (keys / "known_hosts").write_text("".join(host.known_hosts for host in hosts))
+    enrol(world)
     (keys / "slack-app-token").write_text(kept.app_token)
     (keys / "vcenter-password").write_text(kept.vcenter_password)
-    addresses = {machine.name: machine.address for machine in world.inventory.machines}
-    (folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in addresses.items()))
+    (keys / "guest-password").write_text(kept.guest_password)
     for plan in ("webshop.tests.yaml", "crm.tests.yaml"):
         if not (folder / plan).exists():
             (folder / plan).write_bytes((seed.SAMPLE / plan).read_bytes())
@@ -171,11 +189,31 @@ def furnish(world: World, *, changed: bool) -> list[Host]:
             "vcenter_port": kept.vcenter_port,
             "vcenter_user": VCENTER_USER,
             "ssh_port": kept.ssh_port,
-            **addresses,
+            **{name: f"{kept.block}.{number}" for number, name in enumerate(seed.LAYERS, FIRST)},
+            **{machine.name: machine.address for machine in world.inventory.machines},
         }
         world.config.write_text(render((seed.SAMPLE / "quarterdeck.yaml").read_text(), values))
     (folder / "lab.json").write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
-    return hosts
+
+
+def enrol(world: World) -> None:
+    """Gives each VM an SSH server, and writes down who is where; again whenever VMs come, go or change their names."""
+    machines = world.inventory.machines
+    served = {host.machine.moid for host in world.hosts}
+    client_key = own_key(world.folder / "keys" / "deploy")
+    world.hosts = [
+        *(host for host in world.hosts if host.machine in machines),
+        *(Host(machine, world.kept.ssh_port, client_key) for machine in machines if machine.moid not in served),
+    ]
+    replace(world.folder / "keys" / "known_hosts", "".join(host.known_hosts for host in world.hosts))
+    replace(world.folder / "hosts", "".join(f"{machine.address} {machine.name}\n" for machine in machines))
+
+
+def replace(file: Path, text: str) -> None:
+    """Gives the file that text at once, for who reads it at any moment."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text)
+    fresh.replace(file)
 
 
 def render(template: str, values: dict[str, str | int]) -> str:
@@ -274,7 +312,7 @@ async def answers(machine: Machine, seconds: float = 30) -> None:
 
     A VM whose service somebody broke is a fact about that VM, and no reason to keep the lab from starting.
     """
-    ports = [port for layer, port in SERVICES.items() if layer in seed.LAYERS[machine.name]]
+    ports = [port for layer, port in SERVICES.items() if layer in seed.LAYERS.get(machine.name, ())]
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while machine.power == "poweredOn" and ports:

@@ -29,6 +29,7 @@ PRIVILEGES = (
     "System.Read",
     "System.View",
     "VirtualMachine.Config.EditDevice",
+    "VirtualMachine.Config.Rename",
     "VirtualMachine.Config.Settings",
     "VirtualMachine.GuestOperations.Execute",
     "VirtualMachine.GuestOperations.Modify",
@@ -46,6 +47,29 @@ PRIVILEGES = (
     "VirtualMachine.State.RenameSnapshot",
     "VirtualMachine.State.RevertToSnapshot",
 )
+
+# What methods ask for that name no privilege of their own, because they look for it inside.
+INSIDE = {
+    "CloneVM_Task": "VirtualMachine.Provisioning.Clone",
+    "Destroy_Task": "VirtualMachine.Inventory.Delete",
+    "Rename_Task": "VirtualMachine.Config.Rename",
+    "StartProgramInGuest": "VirtualMachine.GuestOperations.Execute",
+    "TerminateProcessInGuest": "VirtualMachine.GuestOperations.Execute",
+    "ListProcessesInGuest": "VirtualMachine.GuestOperations.Query",
+    "ReadEnvironmentVariableInGuest": "VirtualMachine.GuestOperations.Query",
+    "ListFilesInGuest": "VirtualMachine.GuestOperations.Query",
+    "InitiateFileTransferFromGuest": "VirtualMachine.GuestOperations.Query",
+    "ValidateCredentialsInGuest": "VirtualMachine.GuestOperations.Query",
+    "InitiateFileTransferToGuest": "VirtualMachine.GuestOperations.Modify",
+    "MakeDirectoryInGuest": "VirtualMachine.GuestOperations.Modify",
+    "MoveFileInGuest": "VirtualMachine.GuestOperations.Modify",
+    "MoveDirectoryInGuest": "VirtualMachine.GuestOperations.Modify",
+    "DeleteFileInGuest": "VirtualMachine.GuestOperations.Modify",
+    "DeleteDirectoryInGuest": "VirtualMachine.GuestOperations.Modify",
+    "CreateTemporaryFileInGuest": "VirtualMachine.GuestOperations.Modify",
+    "CreateTemporaryDirectoryInGuest": "VirtualMachine.GuestOperations.Modify",
+    "ChangeFileAttributesInGuest": "VirtualMachine.GuestOperations.Modify",
+}
 
 
 class SessionManager(Managed):

@@ -8,10 +8,12 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from lab.inventory import Inventory
-from lab.vcenter import access, services, tree
+from lab.vcenter import access, files, guest, services, tree
+from lab.vcenter.faults import Faults
 from lab.vcenter.managed import CALLER, Call, Managed, Session, State
+from lab.vcenter.snapshots import VirtualMachineSnapshot
 from lab.vcenter.soap import FETCH, Request
-from lab.vcenter.vm import VirtualMachine, VirtualMachineSnapshot
+from lab.vcenter.vm import VirtualMachine
 
 _ANONYMOUS = "System.Anonymous"
 
@@ -22,7 +24,6 @@ class VCenter:
     def __init__(self, inventory: Inventory, username: str, password: str) -> None:
         self.state = State(inventory)
         self.logins = access.SessionManager(self.state, "SessionManager", username, password)
-        above = tree.root(self.state)
         fixed: list[Managed] = [
             self.logins,
             services.ServiceInstance(self.state, "ServiceInstance"),
@@ -31,10 +32,17 @@ class VCenter:
             services.TaskManager(self.state, "TaskManager"),
             services.EventManager(self.state, "EventManager"),
             access.AuthorizationManager(self.state, "AuthorizationManager"),
-            above,
-            *(one for one in above.descendants() if not isinstance(one, VirtualMachine | tree.Network)),
+            guest.GuestOperationsManager(self.state, services.OPERATIONS._moId),
+            guest.AuthManager(self.state, guest.AUTH._moId),
+            guest.ProcessManager(self.state, guest.PROCESSES._moId),
+            files.FileManager(self.state, guest.FILES._moId),
         ]
         self._fixed = {managed.moid: managed for managed in fixed}
+
+    @property
+    def faults(self) -> Faults:
+        """What is to go wrong."""
+        return self.state.faults
 
     async def invoke(self, request: Request, call: Call) -> Any:
         """Makes one call, and returns its value or raises its MethodFault.
@@ -43,15 +51,16 @@ class VCenter:
         acted, or in what it answers, fails here.
         """
         prop = request.arguments.get("prop") if request.method is FETCH else None
-        privilege = _property(request.this, prop).privId if prop else request.method.privId
+        name = request.method.wsdlName
+        privilege = _property(request.this, prop).privId if prop else request.method.privId or access.INSIDE.get(name)
         self._admit(request, call, privilege)
         CALLER.set(call.session)
         target = self.find(request.this, call.session)
         if prop:
             return target.read(prop)
-        handler = getattr(target, request.method.wsdlName, None)
+        handler = getattr(target, name, None)
         if handler is None or not issubclass(target.kind, request.method.type):
-            raise vmodl.fault.NotSupported(msg=f"{request.method.wsdlName} is not there for {target.ref}")
+            raise vmodl.fault.NotSupported(msg=f"{name} is not there for {target.ref}")
         result = handler(call, *request.arguments.values())
         return await result if inspect.isawaitable(result) else result
 
@@ -67,9 +76,7 @@ class VCenter:
 
     async def close(self) -> None:
         """Ends all sessions, so that nobody waits any more, and returns when no task runs."""
-        for key in list(self.state.sessions):
-            self.logins.end(key)
-        await self.state.tasks.close()
+        await self.state.close()
 
     def _made(self, moid: str) -> Managed | None:
         inventory = self.state.inventory
@@ -77,9 +84,9 @@ class VCenter:
             return VirtualMachine(self.state, inventory.by_moid[moid])
         if moid in self.state.tasks.infos:
             return services.Task(self.state, moid)
-        for network in tree.networks(self.state):
-            if network.moid == moid:
-                return network
+        for entity in tree.fixtures(self.state):
+            if entity.moid == moid:
+                return entity
         for machine in inventory.machines:
             for snapshot in machine.all_snapshots():
                 if snapshot.moid == moid:

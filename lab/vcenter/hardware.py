@@ -1,25 +1,24 @@
-"""Decides what a VM's configuration looks like in vSphere's types, and what an edit of its devices makes of it."""
+"""Decides what a VM's configuration looks like in vSphere's types: its disks and cards, and how they are placed."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
-import msgspec
 from pyVmomi import vim, vmodl
 
 from lab.inventory import Inventory
 from lab.machines import Machine
-from lab.records import Nic
+from lab.records import Disk, Nic, levels
+from lab.vcenter import cards, places
 from lab.vcenter.managed import now
 
 CPUS = 2
 MEMORY_MB = 2048
-DISK_BYTES = 16 * 1024**3
 GUEST_ID = "otherLinux64Guest"
 GUEST_NAME = "Other Linux (64-bit)"
 
-_SCSI, _DISK, _PCI, _FIRST_NIC = 1000, 2000, 100, 4000
+_SCSI, _DISK, _PASSTHROUGH = 1000, 2000, 13000
+_Backing = vim.vm.device.VirtualDisk
 
 
 def config(machine: Machine, nics: list[Nic], inventory: Inventory) -> vim.vm.ConfigInfo:
@@ -33,7 +32,8 @@ def config(machine: Machine, nics: list[Nic], inventory: Inventory) -> vim.vm.Co
         version="vmx-21",
         uuid=machine.bios_uuid,
         instanceUuid=machine.instance_uuid,
-        template=False,
+        template=machine.template,
+        annotation=machine.annotation,
         firmware="bios",
         files=vim.vm.FileInfo(vmPathName=path_name(machine, inventory)),
         flags=vim.vm.FlagInfo(),
@@ -47,98 +47,82 @@ def config(machine: Machine, nics: list[Nic], inventory: Inventory) -> vim.vm.Co
 
 def path_name(machine: Machine, inventory: Inventory) -> str:
     """Where the VM's definition lies, in vSphere's notation."""
-    return f"[{inventory.datastore}] {machine.name}/{machine.name}.vmx"
+    return f"[{inventory.datastore}] {machine.folder.name}/{machine.folder.name}.vmx"
 
 
-def edited(nics: list[Nic], spec: Any, inventory: Inventory) -> list[Nic]:
-    """The NICs after the VirtualMachineConfigSpec of a ReconfigVM_Task.
-
-    Raises InvalidDeviceSpec for an unknown device, InvalidDeviceBacking for an unknown network, and NotSupported for
-    whatever is no network card.
-    """
+def changes(spec: Any, *supported: str) -> list[Any]:
+    """The device changes of a VirtualMachineConfigSpec. Raises NotSupported for what is not among `supported`."""
     given = [info.name for info in spec._GetPropertyList() if _is_set(getattr(spec, info.name))]
-    if others := set(given) - {"deviceChange", "changeVersion"}:
-        raise vmodl.fault.NotSupported(msg=f"cannot reconfigure {', '.join(sorted(others))} here")
-    by_key = {nic.key: msgspec.structs.replace(nic) for nic in nics}
-    for index, change in enumerate(spec.deviceChange):
-        device, operation = change.device, change.operation
-        if not isinstance(device, vim.vm.device.VirtualEthernetCard):
-            raise vmodl.fault.NotSupported(msg="only network cards can be reconfigured here")
-        if operation == "add":
-            key = max([_FIRST_NIC - 1, *by_key]) + 1
-            mac = device.macAddress or f"00:50:56:{secrets.token_bytes(3).hex(':')}"
-            by_key[key] = _laid_over(Nic(key=key, network="", mac=mac), device, index, inventory)
-        elif device.key not in by_key:
-            raise vim.fault.InvalidDeviceSpec(msg=f"there is no device {device.key}", deviceIndex=index)
-        elif operation == "remove":
-            del by_key[device.key]
-        else:
-            by_key[device.key] = _laid_over(by_key[device.key], device, index, inventory)
-    return list(by_key.values())
+    if others := set(given) - {"deviceChange", "changeVersion", *supported}:
+        raise vmodl.fault.NotSupported(msg=f"cannot configure {', '.join(sorted(others))} here")
+    return list(spec.deviceChange)
 
 
 def _is_set(value: Any) -> bool:
     return value is not None and not (isinstance(value, list) and not value)
 
 
-def _laid_over(nic: Nic, device: Any, index: int, inventory: Inventory) -> Nic:
-    place = f"deviceChange[{index}].device.backing"
-    if device.backing is not None:
-        if not isinstance(device.backing, vim.vm.device.VirtualEthernetCard.NetworkBackingInfo):
-            raise vmodl.fault.NotSupported(msg="only networks of standard switches can back a network card here")
-        nic.network = device.backing.deviceName
-    if nic.network not in {group.name for group in inventory.port_groups}:
-        raise vim.fault.InvalidDeviceBacking(msg=f"no network {nic.network}", property=place, deviceIndex=index)
-    if (connectable := device.connectable) is not None:
-        nic.connected = connectable.connected
-        nic.start_connected = connectable.startConnected
-        nic.allow_guest_control = connectable.allowGuestControl
-    return nic
-
-
 def _devices(machine: Machine, nics: list[Nic], inventory: Inventory) -> list[Any]:
-    sharing = vim.vm.device.VirtualSCSIController.Sharing.noSharing
     controller = vim.vm.device.ParaVirtualSCSIController(
         key=_SCSI,
         busNumber=0,
-        sharedBus=sharing,
-        device=[_DISK],
+        sharedBus=machine.shared_bus,
+        device=[_DISK + at for at in range(len(machine.disks))],
         deviceInfo=vim.Description(label="SCSI controller 0", summary="VMware paravirtual SCSI"),
     )
-    disk = vim.vm.device.VirtualDisk(
-        key=_DISK,
+    return [
+        controller,
+        *(_disk(disk, at, machine, inventory) for at, disk in enumerate(machine.disks)),
+        *(cards.card(nic, at, inventory) for at, nic in enumerate(nics)),
+        *(
+            vim.vm.device.VirtualPCIPassthrough(
+                key=_PASSTHROUGH + at, deviceInfo=vim.Description(label=f"PCI device {at}", summary=name)
+            )
+            for at, name in enumerate(machine.passthrough)
+        ),
+    ]
+
+
+def _disk(disk: Disk, at: int, machine: Machine, inventory: Inventory) -> Any:
+    base = path_name(machine, inventory).removesuffix(".vmx") + (f"_{at}" if at else "")
+    # The chain of an independent disk does not grow.
+    depth = 0 if disk.mode.startswith("independent") else _depth(machine)
+    backing = None
+    for number in range(depth + 1):
+        name = f"{base}-{number:06}.vmdk" if number else f"{base}.vmdk"
+        backing = _backing(disk, name, backing)
+    return vim.vm.device.VirtualDisk(
+        key=_DISK + at,
         controllerKey=_SCSI,
-        unitNumber=0,
-        capacityInKB=DISK_BYTES // 1024,
-        capacityInBytes=DISK_BYTES,
-        deviceInfo=vim.Description(label="Hard disk 1", summary=f"{DISK_BYTES // 1024:,} KB"),
-        backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
-            fileName=path_name(machine, inventory).replace(".vmx", ".vmdk"),
-            diskMode="persistent",
-            sharing="sharingNone",
-            thinProvisioned=True,
-        ),
+        unitNumber=at if at < 7 else at + 1,  # 7 is the controller's own
+        capacityInKB=disk.capacity // 1024,
+        capacityInBytes=disk.capacity,
+        deviceInfo=vim.Description(label=f"Hard disk {at + 1}", summary=f"{disk.capacity // 1024:,} KB"),
+        backing=backing,
     )
-    return [controller, disk, *(_card(nic, at, inventory) for at, nic in enumerate(nics))]
 
 
-def _card(nic: Nic, at: int, inventory: Inventory) -> Any:
-    networks = {group.name: vim.Network(group.moid) for group in inventory.port_groups}
-    return vim.vm.device.VirtualVmxnet3(
-        key=nic.key,
-        controllerKey=_PCI,
-        unitNumber=7 + at,
-        addressType="assigned",
-        macAddress=nic.mac,
-        wakeOnLanEnabled=True,
-        deviceInfo=vim.Description(label=f"Network adapter {at + 1}", summary=nic.network),
-        backing=vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(
-            deviceName=nic.network, network=networks.get(nic.network)
-        ),
-        connectable=vim.vm.device.VirtualDevice.ConnectInfo(
-            startConnected=nic.start_connected,
-            allowGuestControl=nic.allow_guest_control,
-            connected=nic.connected,
-            status="ok" if nic.connected else "untried",
-        ),
-    )
+def _backing(disk: Disk, name: str, parent: Any) -> Any:
+    about = {
+        "fileName": name,
+        "datastore": places.DATASTORE,
+        "diskMode": disk.mode,
+        "sharing": disk.sharing,
+        "parent": parent,
+    }
+    if disk.raw:
+        return _Backing.RawDiskMappingVer1BackingInfo(
+            **about,
+            compatibilityMode=disk.raw,
+            deviceName="vml.0200000000600508b4000b",
+        )
+    return _Backing.FlatVer2BackingInfo(**about, thinProvisioned=True)
+
+
+def _depth(machine: Machine) -> int:
+    """How many snapshots the present disk stands on."""
+    above = {child.moid: parent for parent, children in levels(machine.snapshots) for child in children}
+    depth, snapshot = 0, machine.current_snapshot
+    while snapshot:
+        depth, snapshot = depth + 1, above[snapshot.moid]
+    return depth

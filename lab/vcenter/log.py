@@ -139,8 +139,11 @@ class TaskLog:
             info.state, info.error = "error", fault.with_traceback(None)
         except OSError as problem:
             info.state, info.error = "error", vmodl.fault.SystemError(msg=str(problem), reason=str(problem))
-        info.completeTime = datetime.now(UTC)
-        self._changes.touch()
+        finally:
+            if info.state == "running":  # what went wrong is the lab's own, and raised: nobody waits for it in vain
+                info.state, info.error = "error", vmodl.fault.SystemError(msg="A general system error occurred.")
+            info.completeTime = datetime.now(UTC)
+            self._changes.touch()
 
 
 def _open(info: Any) -> bool:

@@ -11,8 +11,12 @@ from typing import Any, ClassVar
 from pyVmomi import vim, vmodl
 from pyVmomi.VmomiSupport import DataObject, Enum
 
+from lab.guest import Tools
 from lab.inventory import Inventory
+from lab.machines import Machine
+from lab.vcenter.faults import Faults
 from lab.vcenter.log import Changes, EventLog, TaskLog
+from lab.vcenter.transfers import Transfers
 
 
 @dataclass
@@ -31,7 +35,8 @@ CALLER: ContextVar[Session | None] = ContextVar("CALLER", default=None)
 
 
 class State:
-    """What all managed objects of one vCenter share; `denied` are privileges that its user does not have."""
+    """What all managed objects of one vCenter share; `denied` are privileges that its user does not have, `closing`
+    says that nobody is to wait any more."""
 
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = inventory
@@ -40,7 +45,29 @@ class State:
         self.tasks = TaskLog(self.changes, self.events)
         self.sessions: dict[str, Session] = {}
         self.denied: set[str] = set()
+        self.closing = False
+        self.faults = Faults(self.end_sessions)
+        self.transfers = Transfers()
+        self._tools: dict[str, Tools] = {}
         inventory.on_change.append(lambda machine: self.changes.touch())
+        inventory.on_roster.append(self.changes.touch)
+
+    def end_sessions(self) -> None:
+        """Everybody is logged out; who waits in a session is told."""
+        self.sessions.clear()
+        self.changes.touch()
+
+    def tools(self, machine: Machine) -> Tools:
+        """The VMware Tools of a VM."""
+        return self._tools.setdefault(machine.moid, Tools(machine))
+
+    async def close(self) -> None:
+        """Lets nobody wait any more, and returns when no task runs."""
+        self.closing = True
+        self.end_sessions()
+        for tools in self._tools.values():
+            tools.close()
+        await self.tasks.close()
 
 
 @dataclass

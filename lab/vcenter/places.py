@@ -1,4 +1,6 @@
-"""Decides the references of the objects that every lab's inventory has exactly one of."""
+"""Decides the references of what every lab's inventory has one of, and of its VM folders."""
+
+import zlib
 
 from pyVmomi import vim
 
@@ -9,6 +11,10 @@ HOSTS = vim.Folder("group-h4")
 DATASTORES = vim.Folder("group-s5")
 NETWORKS = vim.Folder("group-n6")
 CLUSTER = vim.ClusterComputeResource("domain-c7")
-HOST = vim.HostSystem("host-8")
 POOL = vim.ResourcePool("resgroup-9")
 DATASTORE = vim.Datastore("datastore-10")
+
+
+def folder(place: str) -> vim.Folder:
+    """The inventory folder of VMs at that path below the datacenter's own."""
+    return vim.Folder(f"group-v{zlib.crc32(place.encode())}") if place else VMS

@@ -12,6 +12,7 @@ from lab.vcenter.collector import add
 from lab.vcenter.managed import Call, Entity, Managed, State, now
 from lab.vcenter.soap import API_VERSION
 
+OPERATIONS = vim.vm.guest.GuestOperationsManager("guestOperationsManager")
 COLLECTOR = vmodl.query.PropertyCollector("propertyCollector")
 
 
@@ -31,6 +32,7 @@ class ServiceInstance(Managed):
             eventManager=vim.event.EventManager("EventManager"),
             taskManager=vim.TaskManager("TaskManager"),
             searchIndex=vim.SearchIndex("SearchIndex"),
+            guestOperationsManager=OPERATIONS,
             about=vim.AboutInfo(
                 name="VMware vCenter Server",
                 fullName="VMware vCenter Server 8.0.3 (Quarterdeck's lab)",

@@ -1,4 +1,4 @@
-"""Decides the inventory tree: folders, the datacenter, the cluster with its host, networks, storage, and the VMs."""
+"""Decides the inventory tree: folders, the datacenter, the cluster with its hosts, networks, storage, the VMs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from pyVmomi import vim
 
-from lab.inventory import PortGroup
+from lab.networks import Esxi
 from lab.vcenter import host, places
+from lab.vcenter.cards import network_ref
 from lab.vcenter.managed import Entity, State
+from lab.vcenter.networks import networks, switches
 from lab.vcenter.vm import VirtualMachine
 
 
@@ -19,14 +21,33 @@ def root(state: State) -> Entity:
     return Folder(state, places.ROOT, "Datacenters", None, lambda: [Datacenter(state)])
 
 
-def networks(state: State) -> list[Entity]:
-    """The port groups."""
-    return [Network(state, group) for group in state.inventory.port_groups]
+def fixtures(state: State) -> list[Entity]:
+    """Everything of the tree but the VMs."""
+    datacenter = Datacenter(state)
+    above = [root(state), datacenter, *datacenter.children(), *vm_folders(state)]
+    return [*above, Cluster(state), *Cluster(state).children(), Datastore(state), *switches(state), *networks(state)]
 
 
-def machines(state: State) -> list[Entity]:
+def machines(state: State) -> list[VirtualMachine]:
     """The VMs."""
     return [VirtualMachine(state, machine) for machine in state.inventory.machines]
+
+
+def vm_folders(state: State) -> list[Entity]:
+    """The inventory folders of VMs below the datacenter's own."""
+    return [_vm_folder(state, place) for place in state.inventory.places]
+
+
+def _vm_folder(state: State, place: str) -> Entity:
+    above, _, name = place.rpartition("/")
+
+    def content() -> list[Entity]:
+        inside = [_vm_folder(state, one) for one in state.inventory.places if one.rpartition("/")[0] == place and one]
+        return [*inside, *(one for one in machines(state) if one.machine.place == place)]
+
+    return Folder(
+        state, places.folder(place), name or "vm", places.folder(above) if place else places.DATACENTER, content
+    )
 
 
 class Folder(Entity):
@@ -54,10 +75,10 @@ class Datacenter(Entity):
     def children(self) -> list[Entity]:
         state, parent = self.state, places.DATACENTER
         return [
-            Folder(state, places.VMS, "vm", parent, lambda: machines(state)),
+            _vm_folder(state, ""),
             Folder(state, places.HOSTS, "host", parent, lambda: [Cluster(state)]),
             Folder(state, places.DATASTORES, "datastore", parent, lambda: [Datastore(state)]),
-            Folder(state, places.NETWORKS, "network", parent, lambda: networks(state)),
+            Folder(state, places.NETWORKS, "network", parent, lambda: [*switches(state), *networks(state)]),
         ]
 
     @property
@@ -86,7 +107,7 @@ class Datacenter(Entity):
 
 
 class Cluster(Entity):
-    """The one cluster, of one host."""
+    """The one cluster, of all hosts."""
 
     kind = vim.ClusterComputeResource
 
@@ -94,11 +115,11 @@ class Cluster(Entity):
         super().__init__(state, places.CLUSTER._moId, state.inventory.cluster, places.HOSTS)
 
     def children(self) -> list[Entity]:
-        return [Host(self.state), ResourcePool(self.state)]
+        return [*(Host(self.state, host) for host in self.state.inventory.hosts), ResourcePool(self.state)]
 
     @property
     def host(self) -> list[Any]:
-        return [places.HOST]
+        return [vim.HostSystem(host.moid) for host in self.state.inventory.hosts]
 
     @property
     def resourcePool(self) -> Any:
@@ -131,7 +152,7 @@ class ResourcePool(Entity):
 
 
 class Datastore(Entity):
-    """The one datastore: the file system that the lab's folder is on."""
+    """The one datastore: the file system that the lab's folder is on, unless other sizes are told."""
 
     kind = vim.Datastore
 
@@ -140,16 +161,16 @@ class Datastore(Entity):
 
     @property
     def summary(self) -> Any:
-        folder = self.state.inventory.folder
-        usage = shutil.disk_usage(folder)
+        inventory = self.state.inventory
+        usage = shutil.disk_usage(inventory.folder)
         return vim.Datastore.Summary(
             datastore=self.ref,
             name=self.name,
-            url=folder.as_uri(),
-            capacity=usage.total,
-            freeSpace=usage.free,
+            url=inventory.folder.as_uri(),
+            capacity=usage.total if inventory.capacity is None else inventory.capacity,
+            freeSpace=usage.free if inventory.free_space is None else inventory.free_space,
             accessible=True,
-            multipleHostAccess=False,
+            multipleHostAccess=len(inventory.hosts) > 1,
             type="VMFS",
             maintenanceMode="normal",
         )
@@ -159,35 +180,14 @@ class Datastore(Entity):
         return [machine.ref for machine in machines(self.state)]
 
 
-class Network(Entity):
-    """A standard port group, as vCenter shows it on every host that has it."""
-
-    kind = vim.Network
-
-    def __init__(self, state: State, group: PortGroup) -> None:
-        super().__init__(state, group.moid, group.name, places.NETWORKS)
-
-    @property
-    def summary(self) -> Any:
-        return vim.Network.Summary(network=self.ref, name=self.name, accessible=True)
-
-    @property
-    def host(self) -> list[Any]:
-        return [places.HOST]
-
-    @property
-    def vm(self) -> list[Any]:
-        users = (machine for machine in machines(self.state) if self.ref in machine.read("network"))
-        return [machine.ref for machine in users]
-
-
 class Host(Entity):
-    """The one ESXi host."""
+    """An ESXi host."""
 
     kind = vim.HostSystem
 
-    def __init__(self, state: State) -> None:
-        super().__init__(state, places.HOST._moId, state.inventory.host, places.CLUSTER)
+    def __init__(self, state: State, host: Esxi) -> None:
+        super().__init__(state, host.moid, host.name, places.CLUSTER)
+        self.host = host
 
     @property
     def runtime(self) -> Any:
@@ -198,12 +198,12 @@ class Host(Entity):
         return vim.host.ConfigInfo(
             host=self.ref,
             product=vim.AboutInfo(name="VMware ESXi", version="8.0.3", apiType="HostAgent"),
-            network=host.network_config(self.state.inventory),
+            network=host.network_config(self.host, self.state.inventory),
         )
 
     @property
     def vm(self) -> list[Any]:
-        return [machine.ref for machine in machines(self.state)]
+        return [one.ref for one in machines(self.state) if one.machine.host == self.moid]
 
     @property
     def datastore(self) -> list[Any]:
@@ -211,4 +211,5 @@ class Host(Entity):
 
     @property
     def network(self) -> list[Any]:
-        return [network.ref for network in networks(self.state)]
+        inventory = self.state.inventory
+        return [network_ref(one) for one in inventory.networks if self.host in inventory.hosts_of(one)]

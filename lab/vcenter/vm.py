@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lab.machines import InvalidPower, Machine, SnapshotGone
+from lab.machines import Machine
 from lab.records import Snapshot
-from lab.vcenter import hardware, places
-from lab.vcenter.managed import Call, Entity, Managed, State
-
-_WORDS = {"poweredOn": "Powered on", "poweredOff": "Powered off"}
+from lab.vcenter import cards, clones, faults, hardware, places
+from lab.vcenter.managed import Call, Entity, State
+from lab.vcenter.refusals import as_faults
 
 
 class VirtualMachine(Entity):
@@ -22,7 +20,7 @@ class VirtualMachine(Entity):
     kind = vim.VirtualMachine
 
     def __init__(self, state: State, machine: Machine) -> None:
-        super().__init__(state, machine.moid, machine.name, places.VMS)
+        super().__init__(state, machine.moid, machine.name, places.folder(machine.place))
         self.machine = machine
 
     @property
@@ -32,25 +30,29 @@ class VirtualMachine(Entity):
     @property
     def runtime(self) -> Any:
         return vim.vm.RuntimeInfo(
-            host=places.HOST,
+            host=vim.HostSystem(self.machine.host),
             connectionState="connected",
             powerState=self.machine.power,
             bootTime=self.machine.booted_at if self._on else None,
-            consolidationNeeded=False,
+            consolidationNeeded=self.machine.consolidation_needed,
+            question=_question(self.machine),
             faultToleranceState="notConfigured",
             recordReplayState="inactive",
         )
 
     @property
     def guest(self) -> Any:
-        ready = self._on and self.machine.booted
+        ready = self._on and self.machine.tools_up
+        tools = self.machine.guest.tools if ready else "guestToolsNotRunning"
+        running = tools != "guestToolsNotRunning"
         return vim.vm.GuestInfo(
-            guestState="running" if ready else "notRunning",
-            guestOperationsReady=ready,
-            toolsRunningStatus="guestToolsRunning" if ready else "guestToolsNotRunning",
+            guestState="running" if running else "notRunning",
+            guestOperationsReady=tools == "guestToolsRunning" and self.machine.guest.operations,
+            toolsRunningStatus=tools,
             toolsVersionStatus2="guestToolsUnmanaged",
-            hostName=self.name if ready else None,
-            ipAddress=self.machine.address if ready else None,
+            guestFamily="linuxGuest" if running else None,
+            hostName=self.name if running else None,
+            ipAddress=self.machine.address if running else None,
         )
 
     @property
@@ -61,12 +63,12 @@ class VirtualMachine(Entity):
             runtime=self.runtime,
             config=vim.vm.Summary.ConfigSummary(
                 name=machine.name,
-                template=False,
+                template=machine.template,
                 vmPathName=hardware.path_name(machine, self.state.inventory),
                 memorySizeMB=hardware.MEMORY_MB,
                 numCpu=hardware.CPUS,
                 numEthernetCards=len(machine.nics),
-                numVirtualDisks=1,
+                numVirtualDisks=len(machine.disks),
                 uuid=machine.bios_uuid,
                 instanceUuid=machine.instance_uuid,
                 guestId=hardware.GUEST_ID,
@@ -81,7 +83,7 @@ class VirtualMachine(Entity):
 
     @property
     def guestHeartbeatStatus(self) -> str:
-        return "green" if self._on and self.machine.booted else "gray"
+        return "green" if self.guest.guestState == "running" else "gray"
 
     @property
     def snapshot(self) -> Any:
@@ -100,7 +102,7 @@ class VirtualMachine(Entity):
     @property
     def network(self) -> list[Any]:
         used = {nic.network for nic in self.machine.nics}
-        return [vim.Network(group.moid) for group in self.state.inventory.port_groups if group.name in used]
+        return [cards.network_ref(network) for network in self.state.inventory.networks if network.name in used]
 
     @property
     def datastore(self) -> list[Any]:
@@ -111,6 +113,8 @@ class VirtualMachine(Entity):
         return places.POOL
 
     def PowerOnVM_Task(self, call: Call, host: Any) -> Any:
+        if self.machine.template:
+            raise vmodl.fault.NotSupported(msg="A template cannot be powered on.")
         return self.task(call, self.machine.power_on, wanted="poweredOn", event=vim.event.VmPoweredOnEvent)
 
     def PowerOffVM_Task(self, call: Call) -> Any:
@@ -155,15 +159,40 @@ class VirtualMachine(Entity):
 
     def ConsolidateVMDisks_Task(self, call: Call) -> Any:
         async def work() -> None:
-            """A disk that is a folder leaves nothing to merge behind."""
+            self.machine.consolidation_needed = False
+            self.machine.save()
 
         return self.task(call, work)
 
     def ReconfigVM_Task(self, call: Call, spec: Any) -> Any:
         async def work() -> None:
-            await self.machine.reconfigure(hardware.edited(self.machine.nics, spec, self.state.inventory))
+            devices = hardware.changes(spec)
+            await self.machine.reconfigure(cards.edited(self.machine.nics, devices, self.state.inventory))
 
         return self.task(call, work, event=vim.event.VmReconfiguredEvent, configSpec=spec)
+
+    def CloneVM_Task(self, call: Call, folder: Any, name: str, spec: Any) -> Any:
+        wanted = clones.read(call, self.machine, folder, name, spec)
+
+        async def work() -> Any:
+            machine = await clones.make(self.machine, wanted, self.state.inventory)
+            return vim.VirtualMachine(machine.moid)
+
+        return self.task(call, work)
+
+    def Rename_Task(self, call: Call, newName: str) -> Any:
+        return self.task(call, lambda: self.state.inventory.rename(self.machine, newName))
+
+    def Destroy_Task(self, call: Call) -> Any:
+        return self.task(call, lambda: self.state.inventory.destroy(self.machine), wanted="poweredOff")
+
+    def AnswerVM(self, call: Call, questionId: str, answerChoice: str) -> None:
+        question = self.machine.question
+        if question is None or question.id != questionId:
+            raise vim.fault.ConcurrentAccess(msg="The question has been answered, or was never asked.")
+        if answerChoice not in question.choices:
+            raise vmodl.fault.InvalidArgument(msg=f"no choice {answerChoice}", invalidProperty="answerChoice")
+        self.machine.answer()
 
     def task(
         self,
@@ -179,7 +208,8 @@ class VirtualMachine(Entity):
         user = call.owner.user
 
         async def run() -> Any:
-            with _as_faults(self.machine, wanted):
+            await self._strike(call.method.wsdlName)
+            with as_faults(self.machine, wanted):
                 result = await work()
             if event is not None:
                 message = f"{event.__name__.removeprefix('vim.event.')}: {self.name}"
@@ -189,15 +219,25 @@ class VirtualMachine(Entity):
 
         return self.state.tasks.start(self.ref, self.name, user, call.method, run)
 
+    async def _strike(self, method: str) -> None:
+        """Lets happen to a task what was ordered, and returns when the VM has no question any more."""
+        if ask := self.state.faults.take(faults.Ask, method):
+            self.machine.ask(ask.question)
+        while self.machine.question and not self.state.closing:
+            await self.state.changes.wait(self.state.changes.count, None)
+        if self.state.closing:
+            raise vmodl.fault.RequestCanceled(msg="The vCenter is going down.")
+        if fail := self.state.faults.take(faults.FailTasks, method):
+            raise faults.made(fail)
+
     @property
     def _on(self) -> bool:
         return self.machine.power == "poweredOn"
 
     def _require_tools(self, wanted: str) -> None:
-        with _as_faults(self.machine, wanted):
-            if not self._on:
-                raise InvalidPower(self.machine)
-        if not self.machine.booted:
+        with as_faults(self.machine, wanted):
+            self.machine.require("poweredOn")
+        if not self.machine.tools_up:
             raise vim.fault.ToolsUnavailable(msg="VMware Tools is not running in the virtual machine.")
 
     def _tree(self, snapshot: Snapshot) -> Any:
@@ -215,53 +255,12 @@ class VirtualMachine(Entity):
         )
 
 
-class VirtualMachineSnapshot(Managed):
-    """One snapshot of a VM."""
-
-    kind = vim.vm.Snapshot
-
-    def __init__(self, owner: VirtualMachine, snapshot: Snapshot) -> None:
-        super().__init__(owner.state, snapshot.moid)
-        self.owner = owner
-        self.snapshot = snapshot
-
-    @property
-    def vm(self) -> Any:
-        return self.owner.ref
-
-    @property
-    def config(self) -> Any:
-        return hardware.config(self.owner.machine, self.snapshot.nics, self.state.inventory)
-
-    @property
-    def childSnapshot(self) -> list[Any]:
-        return [vim.vm.Snapshot(child.moid) for child in self.snapshot.children]
-
-    def RevertToSnapshot_Task(self, call: Call, host: Any, suppressPowerOn: bool | None) -> Any:
-        machine = self.owner.machine
-        return self.owner.task(call, lambda: machine.revert(self.snapshot, suppress_power_on=bool(suppressPowerOn)))
-
-    def RemoveSnapshot_Task(self, call: Call, removeChildren: bool, consolidate: bool | None) -> Any:
-        machine = self.owner.machine
-        return self.owner.task(call, lambda: machine.remove_snapshot(self.snapshot, remove_children=removeChildren))
-
-    async def RenameSnapshot(self, call: Call, name: str | None, description: str | None) -> None:
-        with _as_faults(self.owner.machine):
-            await self.owner.machine.rename_snapshot(self.snapshot, name, description)
-
-
-@contextmanager
-def _as_faults(machine: Machine, wanted: str | None = None) -> Iterator[None]:
-    """What the VM refuses, as vSphere says it."""
-    try:
-        yield
-    except InvalidPower as refused:
-        raise vim.fault.InvalidPowerState(
-            msg=f"The attempted operation cannot be performed in the current state ({_WORDS[refused.existing]}).",
-            requestedState=wanted,
-            existingState=refused.existing,
-        ) from None
-    except SnapshotGone as gone:
-        raise vmodl.fault.ManagedObjectNotFound(
-            msg=f"The snapshot {gone} of {machine.name} has already been deleted.", obj=vim.vm.Snapshot(str(gone))
-        ) from None
+def _question(machine: Machine) -> Any:
+    if (asked := machine.question) is None:
+        return None
+    choices = [vim.ElementDescription(label=label, summary=label, key=key) for key, label in asked.choices.items()]
+    return vim.vm.QuestionInfo(
+        id=asked.id,
+        text=asked.text,
+        choice=vim.option.ChoiceOption(choiceInfo=choices, defaultIndex=asked.default),
+    )

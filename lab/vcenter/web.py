@@ -13,10 +13,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from lab.inventory import Inventory
-from lab.vcenter import soap
+from lab.vcenter import control, soap, transfers
 from lab.vcenter.core import VCenter
+from lab.vcenter.faults import Delay, DropReplies
 from lab.vcenter.managed import Call, declared_type
 
 COOKIE = "vmware_soap_session"
@@ -32,6 +34,8 @@ def create_app(inventory: Inventory, username: str, password: str) -> Starlette:
         routes=[
             Route("/sdk", _sdk, methods=["POST"]),
             Route("/sdk/vimServiceVersions.xml", _versions, methods=["GET"]),
+            *transfers.ROUTES,
+            *control.ROUTES,
         ]
     )
     app.state.vcenter = VCenter(inventory, username, password)
@@ -41,10 +45,15 @@ def create_app(inventory: Inventory, username: str, password: str) -> Starlette:
 async def _sdk(http: HttpRequest) -> Response:
     vcenter: VCenter = http.app.state.vcenter
     version = soap.version_of(http.headers.get("SOAPAction", ""))
+    if vcenter.faults.refusing:
+        return Cut()
     session = vcenter.logins.alive(http.cookies.get(COOKIE))
-    headers = {}
+    headers, name = {}, ""
     try:
         request = soap.decode(await http.body(), version)
+        name = request.method.wsdlName
+        if delay := vcenter.faults.take(Delay, name):
+            await asyncio.sleep(delay.seconds)
         call = Call(session, request.method, partial(vcenter.find, session=session))
         hang_up = asyncio.create_task(_watch(http, vcenter, call))
         try:
@@ -56,7 +65,19 @@ async def _sdk(http: HttpRequest) -> Response:
         body, status = soap.encode_reply(request.method.wsdlName, _declared(request), value, version), 200
     except vmodl.MethodFault as fault:
         body, status = soap.encode_fault(fault, version), 500
+    if name and vcenter.faults.take(DropReplies, name):
+        return Cut()
     return Response(body, status, headers, media_type="text/xml; charset=utf-8")
+
+
+class Cut(Response):
+    """No answer at all: the connection ends at once."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Nothing that ASGI knows closes a connection unanswered: this reaches for uvicorn's own.
+        receive.__self__.transport.abort()  # type: ignore[attr-defined]
+        while (await receive())["type"] != "http.disconnect":
+            continue
 
 
 async def _versions(http: HttpRequest) -> Response:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.inventory import Inventory
-from lab.machines import InvalidPower, Machine, SnapshotGone
+from lab.machines import InvalidPower, Machine
 from lab.records import Snapshot
+from lab.vm import SnapshotGone
 
 DEADLINE = 20
 
