@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pyVmomi import vim
@@ -12,6 +13,7 @@ from lab.vcenter.managed import Entity, State
 from lab.vcenter.vm import VirtualMachine
 
 _Vds = vim.dvs.VmwareDistributedVirtualSwitch
+_MADE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def networks(state: State) -> list[Entity]:
@@ -139,7 +141,8 @@ class Switch(Entity):
             extensionKey="",
             configVersion="1",
             policy=vim.DistributedVirtualSwitch.SwitchPolicy(autoPreInstallAllowed=False),
-            createTime=None,
+            contact=vim.DistributedVirtualSwitch.ContactInfo(),
+            createTime=_MADE,
             networkResourceManagementEnabled=False,
             maxMtu=1500,
         )

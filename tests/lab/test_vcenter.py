@@ -11,6 +11,7 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 from vcenter_room import DEADLINE, PASSWORD, USER, Query, Server, done, read, vm_of, watch
 
+from lab.records import Disk
 from lab.vcenter import make_certificates
 
 
@@ -114,6 +115,10 @@ def test_vms_are_found_by_uuid_and_by_path(server: Server, si: vim.ServiceInstan
 
 
 def test_every_whole_property_decodes(server: Server, si: vim.ServiceInstance) -> None:
+    server.inventory.add_distributed_switch("DSwitch", {server.inventory.hosts[0]: ["vmnic9"]})
+    server.inventory.add_opaque_network("segment")
+    server.prod.disks.append(Disk(raw="virtualMode"))
+    server.prod.passthrough.append("0000:3b:00.0")
     done(si, vm_of(si, server.prod).CreateSnapshot_Task("one", None, False, False))
     root = si.content.rootFolder
     view = si.content.viewManager.CreateContainerView(root, [], True)
@@ -129,7 +134,8 @@ def test_every_whole_property_decodes(server: Server, si: vim.ServiceInstance) -
     kinds = {type(content.obj).__name__.removeprefix("vim.") for content in result.objects}
     assert kinds == {
         "Folder", "Datacenter", "ClusterComputeResource", "HostSystem", "ResourcePool",
-        "Datastore", "Network", "VirtualMachine",
+        "Datastore", "Network", "VirtualMachine", "OpaqueNetwork",
+        "dvs.VmwareDistributedVirtualSwitch", "dvs.DistributedVirtualPortgroup",
     }  # fmt: skip
     assert vm_of(si, server.prod).summary.config.name == "prod-web-1"
 

@@ -24,6 +24,7 @@ from vcenter_room import (
 )
 
 from lab.machines import Machine
+from lab.records import Disk, Question
 
 
 def test_a_revert_brings_the_bytes_and_the_network_cards_back(server: Server, si: vim.ServiceInstance) -> None:
@@ -170,3 +171,112 @@ def test_the_end_of_a_task_wakes_who_waits_for_it_at_once(server: Server, si: vi
     assert changes(collector.WaitForUpdatesEx(version, None)) == told
     with pytest.raises(vmodl.query.InvalidCollectorVersion):
         collector.WaitForUpdatesEx("0", None)
+
+
+def disks_of(vm: vim.VirtualMachine) -> list[vim.vm.device.VirtualDisk]:
+    """The disks of a VM."""
+    return [device for device in vm.config.hardware.device if isinstance(device, vim.vm.device.VirtualDisk)]
+
+
+def test_the_disks_tell_their_mode_their_sharing_and_their_chain(server: Server, si: vim.ServiceInstance) -> None:
+    vm = vm_of(si, server.web)
+    server.web.disks += [
+        Disk(mode="independent_persistent"),
+        Disk(sharing="sharingMultiWriter", capacity=1024**4),
+        Disk(raw="physicalMode"),
+    ]
+    server.web.passthrough = ["0000:3b:00.0"]
+    first, independent, shared, raw = (disk.backing for disk in disks_of(vm))
+    assert (first.diskMode, first.sharing, first.parent) == ("persistent", "sharingNone", None)
+    assert (independent.diskMode, shared.sharing) == ("independent_persistent", "sharingMultiWriter")
+    assert isinstance(raw, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo)
+    assert raw.compatibilityMode == "physicalMode"
+    assert [disk.capacityInBytes for disk in disks_of(vm)][2] == 1024**4
+    [device] = [one for one in vm.config.hardware.device if isinstance(one, vim.vm.device.VirtualPCIPassthrough)]
+    assert device.deviceInfo.summary == "0000:3b:00.0"
+    server.web.disks = server.web.disks[:2]
+    for name in ("one", "two"):
+        done(si, vm.CreateSnapshot_Task(name, "", False, False))
+    first, independent = (disk.backing for disk in disks_of(vm))
+    assert first.fileName == "[datastore1] staging-web/staging-web-000002.vmdk"
+    assert first.parent.parent.fileName == "[datastore1] staging-web/staging-web.vmdk"
+    assert (first.parent.parent.parent, independent.parent) == (None, None)
+
+
+def test_disks_that_forbid_a_snapshot_do_so(server: Server, si: vim.ServiceInstance) -> None:
+    vm = vm_of(si, server.web)
+    for disks, bus, memory in (
+        ([Disk(raw="physicalMode")], "noSharing", False),
+        ([Disk(sharing="sharingMultiWriter")], "noSharing", False),
+        ([Disk(mode="independent_persistent")], "noSharing", True),
+        ([Disk()], "physicalSharing", False),
+    ):
+        server.web.disks, server.web.shared_bus = disks, bus
+        error = finish(si, vm.CreateSnapshot_Task("no", "", memory, False)).error
+        assert isinstance(error, vim.fault.SnapshotFault)
+    [controller] = [one for one in vm.config.hardware.device if isinstance(one, vim.vm.device.VirtualSCSIController)]
+    assert controller.sharedBus == "physicalSharing"
+    assert vm.snapshot is None
+
+
+def test_a_revert_leaves_an_independent_disk_as_it_is(server: Server, si: vim.ServiceInstance) -> None:
+    vm = vm_of(si, server.web)
+    server.web.disks = [Disk(mode="independent_persistent")]
+    (server.web.disk / "data").write_text("before")
+    snapshot = done(si, vm.CreateSnapshot_Task("no help", "", False, False))
+    (server.web.disk / "data").write_text("after")
+    done(si, snapshot.RevertToSnapshot_Task(suppressPowerOn=True))
+    assert (server.web.disk / "data").read_text() == "after"
+    done(si, snapshot.RemoveSnapshot_Task(removeChildren=False))
+    assert vm.snapshot is None
+
+
+def test_an_old_snapshot_of_somebody_else_tells_its_age(server: Server, si: vim.ServiceInstance) -> None:
+    async def take() -> None:
+        snapshot = await server.web.take_snapshot("Veeam temporary", "do not touch")
+        snapshot.created = datetime(2024, 5, 6, tzinfo=UTC)
+        server.web.save()
+
+    server.ask(take())
+    [tree] = vm_of(si, server.web).snapshot.rootSnapshotList
+    assert (tree.name, tree.createTime) == ("Veeam temporary", datetime(2024, 5, 6, tzinfo=UTC))
+
+
+def test_disks_that_need_consolidation_do_so_until_it_was_done(server: Server, si: vim.ServiceInstance) -> None:
+    vm = vm_of(si, server.web)
+    assert vm.runtime.consolidationNeeded is False
+    server.web.consolidation_needed = True
+    assert vm.runtime.consolidationNeeded is True
+    done(si, vm.ConsolidateVMDisks_Task())
+    assert vm.runtime.consolidationNeeded is False
+
+
+def test_the_datastore_is_as_full_as_it_is_said_to_be(server: Server, si: vim.ServiceInstance) -> None:
+    [store] = vm_of(si, server.web).datastore
+    assert 0 < store.summary.freeSpace < store.summary.capacity
+    server.inventory.capacity, server.inventory.free_space = 10**12, 5
+    assert (store.summary.capacity, store.summary.freeSpace) == (10**12, 5)
+
+
+def test_a_question_holds_a_task_up_until_it_is_answered(server: Server, si: vim.ServiceInstance) -> None:
+    vm = vm_of(si, server.web)
+    collector = watch(si, vm, ["runtime.question"])
+    version = collector.WaitForUpdatesEx("", None).version
+
+    async def ask() -> None:
+        server.web.ask(Question("q7", "Was it moved or copied?", {"0": "Moved", "1": "Copied"}, default=1))
+
+    server.ask(ask())
+    question = changes(collector.WaitForUpdatesEx(version, None))["runtime.question"]
+    assert (question.text, question.choice.defaultIndex) == ("Was it moved or copied?", 1)
+    assert [(one.key, one.label) for one in question.choice.choiceInfo] == [("0", "Moved"), ("1", "Copied")]
+    task = vm.PowerOnVM_Task()
+    until(lambda: task.info.state == "running", "the task runs")
+    assert vm.runtime.powerState == "poweredOff"
+    with pytest.raises(vim.fault.ConcurrentAccess):
+        vm.AnswerVM("q6", "0")
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        vm.AnswerVM("q7", "Moved")
+    vm.AnswerVM("q7", "0")
+    done(si, task)
+    assert (vm.runtime.powerState, vm.runtime.question) == ("poweredOn", None)

@@ -1,6 +1,7 @@
 """A lab's vCenter in a thread of the tests' own process, and how a client reads it."""
 
 import asyncio
+import http.client
 import ssl
 import threading
 import time
@@ -74,6 +75,18 @@ class Server:
         """A new login, verified by the lab's own CA."""
         trust = ssl.create_default_context(cafile=str(self.ca_file))
         return SmartConnect(host="127.0.0.1", port=self.port, user=USER, pwd=PASSWORD, sslContext=trust)
+
+    def http(self, method: str, url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """The status and the body of one request; the host of `url` is filled in where it is `*` or missing."""
+        trust = ssl.create_default_context(cafile=str(self.ca_file))
+        path = url.removeprefix("https://*")
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=DEADLINE, context=trust)
+        try:
+            connection.request(method, path, data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """Ends the server and every process of its VMs."""
