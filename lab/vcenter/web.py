@@ -10,10 +10,11 @@ from pyVmomi import vmodl
 from pyVmomi.Version import IsChildVersion
 from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lab.inventory import Inventory
 from lab.vcenter import control, soap, transfers
@@ -36,7 +37,8 @@ def create_app(inventory: Inventory, username: str, password: str) -> Starlette:
             Route("/sdk/vimServiceVersions.xml", _versions, methods=["GET"]),
             *transfers.ROUTES,
             *control.ROUTES,
-        ]
+        ],
+        middleware=[Middleware(Door)],
     )
     app.state.vcenter = VCenter(inventory, username, password)
     return app
@@ -45,8 +47,6 @@ def create_app(inventory: Inventory, username: str, password: str) -> Starlette:
 async def _sdk(http: HttpRequest) -> Response:
     vcenter: VCenter = http.app.state.vcenter
     version = soap.version_of(http.headers.get("SOAPAction", ""))
-    if vcenter.faults.refusing:
-        return Cut()
     session = vcenter.logins.alive(http.cookies.get(COOKIE))
     headers, name = {}, ""
     try:
@@ -68,6 +68,18 @@ async def _sdk(http: HttpRequest) -> Response:
     if name and vcenter.faults.take(DropReplies, name):
         return Cut()
     return Response(body, status, headers, media_type="text/xml; charset=utf-8")
+
+
+class Door:
+    """Lets nobody in while connections are refused, but for who gives the orders."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        closed = scope["type"] == "http" and scope["app"].state.vcenter.faults.refusing
+        here = Cut() if closed and not scope["path"].startswith("/lab/") else self._app
+        await here(scope, receive, send)
 
 
 class Cut(Response):

@@ -62,8 +62,9 @@ def test_calls_are_delayed_and_connections_cut(server: Server, si: vim.ServiceIn
     si.CurrentTime()
     assert time.monotonic() - begun >= 0.3
     server.vcenter.faults.add(Refuse(60))
-    with pytest.raises((OSError, HTTPException)):
-        si.CurrentTime()
+    for call in (si.CurrentTime, lambda: server.http("GET", "/guestFile?token=x")):
+        with pytest.raises((OSError, HTTPException)):
+            call()
     server.vcenter.faults.clear()
     si.CurrentTime()
     server.vcenter.faults.add(Refuse(0.01))
