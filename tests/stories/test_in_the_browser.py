@@ -23,29 +23,32 @@ def test_a_hand_off_a_rehearsal_and_a_promotion(house: House, tmp_path: Path) ->
 
         window.clicks("person-U02ADMIN")
         window.types("composer", "/stage run R-1", "enter")
-        _opens_thread(window, evening, 1)
-        window.clicks("person-U03TESTER")
-        _opens_thread(window, evening, 1)
+        evening.soon(lambda: evening.records("run.started", run=1), "no rehearsal")
+        evening.soon(lambda: evening.records("message.posted", key="run/1/question/1"), "the tester is not asked")
+        _opens_thread(window, evening, 1, "U03TESTER")
         window.clicks("action-answer:pass")
-        window.waits(lambda: "Rehearsal passed" in window.text("thread-messages"), "the end")
+        evening.soon(lambda: evening.records("message.posted", key="run/1/end"), "the end is not told")
+        window.waits(lambda: "passed, clean" in window.text("thread-messages").lower(), "the end")
         assert evening.finished(1)["verdict"] == "passed"
 
         window.clicks("person-U02ADMIN")
         window.types("composer", "/promote R-1", "enter")
+        evening.soon(lambda: evening.records("run.started", run=2), "no promotion")
         assert evening.finished(2)["verdict"] == "passed"
-        _opens_thread(window, evening, 2)
-        window.waits(lambda: "Promotion passed" in window.text("thread-messages"), "the end")
+        evening.soon(lambda: evening.records("message.posted", key="run/2/end"), "the end is not told")
+        _opens_thread(window, evening, 2, "U02ADMIN")
+        window.waits(lambda: "is on prod" in window.text("thread-messages"), "the end")
         assert evening.version("prod", "web") == "2.4.1"
-        _opens_thread(window, evening, 1)
-        window.waits(lambda: "Rehearsal passed" in window.text("thread-messages"), "the finished rehearsal")
+        _opens_thread(window, evening, 1, "U02ADMIN")
+        window.waits(lambda: "passed, clean" in window.text("thread-messages").lower(), "the finished rehearsal")
         _keeps(window, tmp_path)
         assert window.complaints() == []
 
 
-def _opens_thread(window: Browser, evening: Evening, run: int) -> None:
-    ts = evening.thread(run).ts
-    user = window.runs("return new URLSearchParams(location.hash.slice(1)).get('as')")
-    window.runs(f"location.hash = '#as={user}&at=C01DEPLOYS&thread={ts}'")
+def _opens_thread(window: Browser, evening: Evening, run: int, user: str) -> None:
+    """As somebody who follows a link to the thread."""
+    window.opens("about:blank")
+    window.opens(f"{evening.page}#as={user}&at={evening.channel}&thread={evening.thread(run).ts}")
     window.find("thread-messages")
 
 
