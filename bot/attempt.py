@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from bot.board import Board
 from bot.masking import Masked, Masker
 from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Shell, Together
 from plans.engine import outcome_in
-from plans.events import RunPaused, StepFinished
+from plans.events import AnyEvent, RunPaused, StepFinished
 from plans.phases import Planned
 from plans.records import HostStep, Run
 from plans.site import OK, Site
@@ -64,7 +65,8 @@ class Attempt:
                 return
             finally:
                 log.close()
-        self._finish(outcome)
+        with suppress(Left):
+            self._finish(outcome)
 
     def _drive(self, sink: Callable[[bytes], None]) -> Outcome:
         steps = self._step.step.actions(self._site)
@@ -81,8 +83,7 @@ class Attempt:
     def _perform(self, action: Action, sink: Callable[[bytes], None]) -> Outcome:
         match action:
             case Record(event):
-                self._board.record("quarterdeck", event)
-                return OK
+                return self._record(event)
             case Note(text):
                 sink(text.encode())
                 return OK
@@ -94,6 +95,14 @@ class Attempt:
                 return self._together(shells, sink)
             case _:
                 return self._on_machine(action, self._job(), sink)
+
+    def _record(self, event: AnyEvent) -> Outcome:
+        """What happened, written down; of a run that somebody has ended meanwhile nothing more is."""
+        with self._board.deciding:
+            if not self._board.run(self._site.run).active:
+                raise Left
+            self._board.record("quarterdeck", event)
+        return OK
 
     def _on_machine(self, action: Action, job: str, sink: Callable[[bytes], None]) -> Outcome:
         deadline, stop = None, False
@@ -114,10 +123,11 @@ class Attempt:
         return outcome
 
     def _job(self) -> str:
-        """A name known beforehand: `<run>-<step>-<attempt>`, and a letter more for a step's further commands."""
+        """A name known beforehand: run, step, attempt, host (one machine may be two), and a number for further ones."""
         self._jobs += 1
         more = f"-{self._jobs}" if self._jobs > 1 else ""
-        return f"{self._site.run}-{self._step.number}-{self._attempt}{more}"
+        host = (self._site.host or "all").replace("/", ".")
+        return f"{self._site.run}-{self._step.number}-{self._attempt}-{host}{more}"
 
     def _deadline(self, timeout: float) -> tuple[float | None, bool]:
         """Seconds left from now for a command that was begun before or that somebody let go on; whether to stop it."""
@@ -165,6 +175,7 @@ class Attempt:
         with self._board.deciding:
             run = self._board.run(self._site.run)
             if run.question is None:
+                why = self._masker.text(why)
                 pause(self._board, run, self._step.number, why, choices, role, self._site.host)
 
     def _known(self, run: Run) -> HostStep:
@@ -173,8 +184,7 @@ class Attempt:
     def _finish(self, outcome: Outcome) -> None:
         begun = datetime.fromisoformat(self._known(self._board.run(self._site.run)).started)
         result = outcome_in(self._step.phase, outcome.result)
-        self._board.record(
-            "quarterdeck",
+        self._record(
             StepFinished(
                 run=self._site.run,
                 step=self._step.number,

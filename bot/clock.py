@@ -10,7 +10,7 @@ from bot.config import Settings
 from bot.promotions import Promotions
 from bot.runs import Runs
 from plans.errors import Refusal
-from plans.events import Entry, PromotionScheduled, RunFinished
+from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished
 from plans.quantities import seconds
 from plans.records import EnvironmentState, Release
 
@@ -59,6 +59,9 @@ class Clock:
                 self._arm_promotion(release, at)
             case RunFinished(run=number):
                 self._arm_inspection(number)
+            case EnvironmentUnlocked(environment=name):
+                if (inspected := self._board.environment(name).inspection) is not None:
+                    self._arm_inspection(inspected)
 
     def _arm_promotion(self, release: str, at: str) -> None:
         self._at(f"promote-{release}", datetime.fromisoformat(at), lambda: self._promotions.due(release))
@@ -72,8 +75,11 @@ class Clock:
             self._at(f"inspection-{run.environment}", at, lambda: self._end_inspection(run.environment, number))
 
     def _end_inspection(self, environment: str, number: int) -> None:
-        if self._board.environment(environment).inspection == number:
-            self._runs.start("reset", by="quarterdeck", environment=environment)
+        def over() -> bool:
+            return self._board.environment(environment).inspection == number
+
+        if over():
+            self._runs.start("reset", by="quarterdeck", environment=environment, still=over)
 
     def _at(self, name: str, at: datetime, work: Callable[[], object]) -> None:
         def guarded() -> None:

@@ -120,10 +120,17 @@ class Promotions:
                     f"Run {holder.number} ({holder.kind}) holds {prod}.",
                     f"Wait for its end, or stop it: /promote abort {holder.number}",
                 )
-            for run in self._board.table(Run):
-                if run.active and run.kind == "promotion" and run.environment == prod:
-                    self._runs.end_watch(run, f"rolled back by <@{by}>")
-            return self._runs.start_at_once("rollback", machines, by=by, environment=prod, release=name)
+            watches = (
+                r for r in self._board.table(Run) if r.active and r.kind == "promotion" and r.environment == prod
+            )
+            return self._runs.start_at_once(
+                "rollback",
+                machines,
+                by=by,
+                environment=prod,
+                release=name,
+                ending=next((run for run in watches if run.app == release.app), None),
+            )
 
     def _refuse_shut(self, name: str, shut: list[Gate], by: str) -> None:
         if not shut:

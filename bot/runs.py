@@ -3,24 +3,26 @@
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from bot.attempt import Attempt, pause
+from bot.attempt import pause
 from bot.board import Board
 from bot.config import Settings
+from bot.crew import Crew
 from bot.masking import Masker
 from bot.material import Materials
 from bot.roles import Roles
-from plans.actions import At
-from plans.engine import Ask, Finish, Perform, Place, Wait, WaitUntil, next_move
+from plans.engine import Ask, Finish, Perform, Wait, WaitUntil, next_move
 from plans.errors import Refusal
 from plans.events import AccessDenied, RunAborting, RunDecided, RunFinished, RunStarted, StepStarted
 from plans.phases import Plan
 from plans.records import Run
-from plans.site import Site
 from vmops.perform import Performer
 
 log = logging.getLogger(__name__)
+
+AGAIN = timedelta(minutes=1)
+"""When a run is tried again that the disk did not let write down."""
 
 
 class Runs:
@@ -40,30 +42,55 @@ class Runs:
     ) -> None:
         self.board = board
         self.wake: Callable[[int, datetime], None] = lambda number, at: None
-        self._settings = settings
         self._materials = materials
         self._performer = performer
         self._roles = roles
         self._masker = masker
+        self._crew = Crew(board, settings, materials, performer, masker)
         self._going: dict[int, threading.Thread] = {}
         self._cancels: dict[int, threading.Event] = {}
         self._closing = False
 
-    def start(self, kind: str, *, by: str, environment: str, release: str | None = None) -> Run:
-        """Writes the run down and begins it. Raises Refusal where it may not; looks VMs up, so it takes a while."""
+    def start(
+        self,
+        kind: str,
+        *,
+        by: str,
+        environment: str,
+        release: str | None = None,
+        still: Callable[[], bool] = lambda: True,
+    ) -> Run:
+        """Writes the run down and begins it. Raises Refusal where it may not; looks VMs up, so it takes a while.
+
+        `still` is asked once more when the look-ups are done: false where the run is not wanted any more.
+        """
         machines = self._materials.machines(environment, self._performer)
         with self.board.deciding:
+            if not still():
+                raise Refusal("not_wanted", f"The {kind} of {environment} is not wanted any more.")
             return self.start_at_once(kind, machines, by=by, environment=environment, release=release)
 
     def start_at_once(
-        self, kind: str, machines: tuple[str, ...], *, by: str, environment: str, release: str | None
+        self,
+        kind: str,
+        machines: tuple[str, ...],
+        *,
+        by: str,
+        environment: str,
+        release: str | None,
+        ending: Run | None = None,
     ) -> Run:
-        """As `start`, with the machines' identities known: for a decision that is taken under the board's lock."""
+        """As `start`, with the machines' identities known: for a decision that is taken under the board's lock.
+
+        `ending`: a watch that this run puts an end to, once nothing can refuse it any more.
+        """
         self._refuse_twice(kind, environment, release)
         number = 1 + max((run.number for run in self.board.table(Run)), default=0)
         app = self.board.release(release).app if release else ""
         draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at="")
         plan = self._materials.plan(draft)
+        if ending is not None:
+            self._end_watch(ending, f"<@{by}> began a {kind}")
         self.board.record(
             by,
             RunStarted(
@@ -136,10 +163,6 @@ class Runs:
                 return run
         return None
 
-    def end_watch(self, run: Run, why: str) -> None:
-        """A watch holds nothing, so it ends at once. The board's lock is held."""
-        self.board.record("quarterdeck", RunFinished(run=run.number, verdict="aborted", clean=run.clean, reason=why))
-
     def enter_all(self) -> None:
         """Carries on every run that has not ended: after a start, or when something that they waited for is free."""
         for run in self.board.table(Run):
@@ -155,30 +178,39 @@ class Runs:
             self._going[number] = thread
             thread.start()
 
+    def _end_watch(self, run: Run, why: str) -> None:
+        """A watch holds nothing, so it ends at once. The board's lock is held."""
+        self.board.record("quarterdeck", RunFinished(run=run.number, verdict="aborted", clean=run.clean, reason=why))
+        self._cancels.setdefault(run.number, threading.Event()).set()
+
     def close(self) -> None:
         """No new step begins from here on; what runs on the hosts goes on there."""
         with self.board.deciding:
             self._closing = True
 
     def _carry_on(self, number: int) -> None:
+        plan: Plan | None = None
         try:
             self._refuse_stranger(number)
-            plan = self._plan(number)
             while (move := self._next(number, plan)) is not None:
-                self._perform(number, move)
+                plan = move[0]
+                self._perform(number, move[1])
         except Refusal as refusal:
             if refusal.code != "stopping":
                 self._give_up(number, refusal.message)
+        except OSError as error:
+            log.error("run %d cannot be written down (%s): it is tried again in a minute", number, error)
+            self.wake(number, self.board.now() + AGAIN)
         except Exception as error:
             log.exception("run %d", number)
-            self._give_up(number, f"a fault in Quarterdeck itself: {type(error).__name__} (see its log)")
+            fault = f"a fault in Quarterdeck itself, {type(error).__name__}: its log has more."
+            self._give_up(number, f"{fault} What this run began on the hosts may still go on there")
         finally:
             with self.board.deciding:
                 if self._going.get(number) is threading.current_thread():
                     del self._going[number]
 
-    def _plan(self, number: int) -> Plan:
-        run = self.board.run(number)
+    def _plan(self, run: Run) -> Plan:
         if self._materials.digest(run) != run.plans:
             raise Refusal(
                 "plans_changed",
@@ -186,17 +218,22 @@ class Runs:
             )
         return self._materials.plan(run)
 
-    def _next(self, number: int, plan: Plan) -> Perform | None:
-        """The step to perform now, written down as begun; None when the loop leaves the run."""
+    def _next(self, number: int, plan: Plan | None) -> tuple[Plan, Perform] | None:
+        """The plan and its step to perform now, written down as begun; None when the loop leaves the run.
+
+        Until the first step has begun the plan is made anew each time: what an earlier run left decides it.
+        """
         with self.board.deciding:
             run = self.board.run(number)
             if self._closing or not run.active or self._held(run):
                 self._leave(number)
                 return None
+            if plan is None or not run.steps:
+                plan = self._plan(run)
             match next_move(run, plan, self.board.now()):
                 case Perform() as move:
                     self._begin(run, move)
-                    return move
+                    return plan, move
                 case Ask(step, why, choices):
                     pause(self.board, run, step.number, why, choices, "admins")
                 case WaitUntil(at):
@@ -241,6 +278,8 @@ class Runs:
                         of=len(step.hosts),
                     ),
                 )
+        if step.phase == "watch" and run.phase != "watch":
+            self._enter_others(run.number)
 
     def _perform(self, number: int, move: Perform) -> None:
         """The step on all its places at once; returns when each has ended or waits for a person."""
@@ -248,58 +287,24 @@ class Runs:
         cancel = self._cancels.setdefault(number, threading.Event())
         if run.aborting == "now":
             cancel.set()
-        threads = []
-        for place in move.places:
-            attempt = Attempt(
-                self.board,
-                self._performer,
-                move.step,
-                self._site(run, move, place),
-                attempt=place.attempt,
-                resume=place.resume,
-                cancel=cancel,
-                data_dir=self._settings.data_dir,
-                masker=self._masker,
-            )
-            threads.append(_Worker(attempt.run, f"run-{number}-{move.step.number}-{place.host}"))
-        for thread in threads:
-            thread.join()
-        for thread in threads:
-            if thread.fault is not None:
-                raise thread.fault
-
-    def _site(self, run: Run, move: Perform, place: Place) -> Site:
-        host = place.host or None
-        release = self.board.release(run.release) if run.release else None
-        name = f"{move.step.number:02}-{(place.host or 'run').replace('/', '-')}-{place.attempt}.log"
-        return Site(
-            run=run.number,
-            environment=run.environment,
-            host=host,
-            base=self._performer.base(At(run.environment, place.host)) if host else "",
-            ledger=self._materials.ledger_name,
-            log=f"logs/run-{run.number}/{name}",
-            release=release.id if release else "",
-            version=release.version if release else "",
-            digest=release.digest if release else "",
-            suffix=self._materials.suffix(release.digest) if release else "",
-            production=run.kind in ("promotion", "rollback"),
-            in_package=move.step.phase in ("deploy", "rollback"),
-            group_ok=move.group_ok,
-        )
+        self._crew.perform(run, move, cancel)
 
     def _finish(self, run: Run, verdict: str, reason: str) -> None:
         self.board.record("quarterdeck", RunFinished(run=run.number, verdict=verdict, clean=run.clean, reason=reason))
         self._cancels.pop(run.number, None)
+        self._enter_others(run.number)
+
+    def _enter_others(self, number: int) -> None:
+        """What this run held is free: whoever waited for it goes on."""
         for other in self.board.table(Run):
-            if other.active and other.number != run.number:
+            if other.active and other.number != number:
                 self.enter(other.number)
 
     def _give_up(self, number: int, why: str) -> None:
         with self.board.deciding:
             run = self.board.run(number)
             if run.active and not self._closing:
-                self._finish(run, "errored", why)
+                self._finish(run, "errored", self._masker.text(why))
 
     def _refuse_twice(self, kind: str, environment: str, release: str | None) -> None:
         state = self.board.environment(environment)
@@ -316,22 +321,6 @@ class Runs:
                     f"Run {run.number} is that already, started by <@{run.by}>.",
                     f"Watch its thread, or stop it: /stage abort {run.number}",
                 )
-
-
-class _Worker(threading.Thread):
-    """A thread whose fault is raised where it is joined."""
-
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._work = work
-        self.fault: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except Exception as fault:  # noqa: BLE001 - raised again where the run's loop joins it
-            self.fault = fault
 
 
 def _nothing_to_answer(run: Run, question: int | None) -> Refusal:

@@ -6,12 +6,17 @@ import msgspec
 
 from plans.phases import Plan, Planned
 from plans.records import HostStep, Run, StepRecord
+from plans.site import Written
 
 BLAMES_THE_PACKAGE = frozenset({"deploy", "test", "watch", "rollback"})
 """Phases in which a known bad ending is a verdict on the package; elsewhere it is the machinery's (CONTRACT.md, 6)."""
 
 ASKS = frozenset({"deploy", "rollback"})
 """Phases in which a written step that ends badly pauses the run and asks."""
+
+
+TRIES = 3
+"""How often a step that is `rerun: safe` is begun before somebody is asked."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -112,12 +117,23 @@ def _places(step: Planned, record: StepRecord | None) -> tuple[Place, ...]:
     return tuple(Place(host, present + 1 if retried else present, False) for host in left)
 
 
-def _ended_badly(run: Run, step: Planned, record: StepRecord) -> Ask | Finish:
+def _ended_badly(run: Run, step: Planned, record: StepRecord) -> Perform | Ask | Finish:
+    if places := _once_more(step, record):
+        return Perform(step, places)
     answer = run.answers.get(step.number)
     given_up = answer is not None and answer.choice == "abort"
     if step.written and step.phase in ASKS and not given_up and not _aborted(record):
         return Ask(step, f"“{step.name}” {_story(record, record.outcome)}", ("retry", "skip", "abort"))
     return _finish(run, [(step, record)])
+
+
+def _once_more(step: Planned, record: StepRecord) -> tuple[Place, ...]:
+    """Where a step was interrupted that may be run again (`rerun: safe`): nobody needs to be asked."""
+    bad = [(name, host) for name, host in record.hosts.items() if host.outcome != "ok" and not host.again]
+    safe = isinstance(step.step, Written) and step.step.rerun == "safe" and record.attempt < TRIES
+    if not safe or any(host.outcome != "errored" or host.exit is not None for _, host in bad):
+        return ()
+    return tuple(Place(name, record.attempt + 1, False) for name, _ in bad)
 
 
 def _aborted(record: StepRecord) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-Duration = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,9}(ms|s|m|h|d)\Z", description="30s, 10m, 2h, 7d")]
+Duration = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,6}(ms|s|m|h|d)\Z", description="30s, 10m, 2h, 7d")]
 Size = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,9}(B|KB|MB|GB)\Z", description="500MB")]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -43,8 +43,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def package(self) -> str:
-        """The directory on the host into which this run unpacks the archive."""
-        return f"{self.base}/{self.run}-package"
+        """The directory on the host into which this run unpacks the archive; one machine may be two hosts."""
+        return f"{self.base}/{self.run}-package-{(self.host or 'all').replace('/', '.')}"
 
     def variables(self) -> dict[str, str]:
         """The environment of a written step (CONTRACT.md, 3)."""

@@ -65,7 +65,8 @@ class Hand(Runs):
         """Nothing goes on by itself."""
 
     def decision(self, number: int) -> Perform | None:
-        return self._next(number, self._plan(number))
+        found = self._next(number, None)
+        return found[1] if found else None
 
 
 class Process(RuleBasedStateMachine):
@@ -155,8 +156,10 @@ class Process(RuleBasedStateMachine):
     def roll_back(self, data: st.DataObject) -> None:
         release = data.draw(st.sampled_from(list(self.board.table(Release))))
         watched = {run.number for run in self.active() if run.phase == "watch"}
-        self.attempt(lambda: self.promotions.rollback(release.id, by=ADMIN))
-        self.ended_early |= {number for number in watched if not self.board.run(number).active}
+        begun = self.attempt(lambda: self.promotions.rollback(release.id, by=ADMIN))
+        ended = {number for number in watched if not self.board.run(number).active}
+        assert begun or not ended, "a rollback that was refused has ended a watch"
+        self.ended_early |= ended
 
     @rule(data=st.data())
     def somebody_interferes(self, data: st.DataObject) -> None:

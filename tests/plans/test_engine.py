@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from builders import Story, begun, finished, paused, plan, planned
+from builders import Command, Story, begun, finished, paused, plan, planned
 
 from plans import events as e
 from plans.engine import Ask, Finish, Move, Perform, Wait, WaitUntil, outcome_in
@@ -300,6 +300,36 @@ class TestCrashes:
         story.tell(begun(1, self.STEPS.step(1), "a", 2))
         assert said(story.move(self.STEPS)) == "1 ~a#2"
         assert said(story.tell(finished(1, 1, "a", 2, "ok")).move(self.STEPS)) == "1 b#2"
+
+
+class TestRunAgain:
+    """A step that is `rerun: safe` is begun again by itself where nobody knows how it ended."""
+
+    SAFE = plan(planned(1, "deploy", "a", "b", step=Command(name="Step 1", on="web", run="true", rerun="safe")))
+
+    def test_only_on_the_hosts_where_it_was_interrupted(self) -> None:
+        story = begin()
+        move = story.move(self.SAFE)
+        assert isinstance(move, Perform)
+        story.start(move).tell(finished(1, 1, "a", 1, "ok"), finished(1, 1, "b", 1, "errored"))
+        assert said(story.move(self.SAFE)) == "1 b#2"
+
+    def test_three_times_and_then_somebody_is_asked(self) -> None:
+        story, seen = begin(), []
+        while isinstance(move := story.move(self.SAFE), Perform):
+            seen.append(said(move))
+            story.step(self.SAFE, "errored")
+        assert seen == ["1 a#1 b#1", "1 a#2 b#2", "1 a#3 b#3"]
+        assert said(move).startswith("ask 1")
+        assert story.run().clean
+
+    @pytest.mark.parametrize(("outcome", "code"), [("failed", 3), ("errored", 3)])
+    def test_never_where_it_is_known_how_it_ended(self, outcome: str, code: int) -> None:
+        story = begin()
+        move = story.move(self.SAFE)
+        assert isinstance(move, Perform)
+        ended = [finished(1, 1, host, 1, outcome, exit=code) for host in ("a", "b")]
+        assert said(story.start(move).tell(*ended).move(self.SAFE)).startswith("ask 1")
 
 
 class TestOverdue:

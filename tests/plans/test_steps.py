@@ -45,13 +45,13 @@ class TestRun:
         assert action == Shell(
             at=At("staging", "web"),
             command="./shopctl stop",
-            cwd="/var/tmp/quarterdeck/abc/7-package",
+            cwd="/var/tmp/quarterdeck/abc/7-package-web",
             env={
                 "QUARTERDECK_RELEASE": "R-1",
                 "QUARTERDECK_VERSION": "2.4.1",
                 "QUARTERDECK_RUN": "7",
                 "QUARTERDECK_ENVIRONMENT": "staging",
-                "QUARTERDECK_PACKAGE": "/var/tmp/quarterdeck/abc/7-package",
+                "QUARTERDECK_PACKAGE": "/var/tmp/quarterdeck/abc/7-package-web",
             },
             timeout=300.0,
         )
