@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 import time
@@ -183,7 +184,8 @@ class Inventory(Networks):
         return machine
 
     def _folder(self, name: str) -> Path:
-        """Where a VM's files go: in a folder of its first name, as on a datastore."""
+        """Where a VM's files go: in a folder of its first name, as on a datastore, and never elsewhere."""
+        name = re.sub(r"^\.|/", lambda found: f"%{ord(found[0]):02x}", name)
         taken = {machine.folder.name for machine in self.machines}
         names = (name if not number else f"{name}_{number}" for number in range(len(taken) + 1))
         return self.folder / "vms" / next(free for free in names if free not in taken)

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 Power = Literal["poweredOn", "poweredOff"]
+SharedBus = Literal["noSharing", "virtualSharing", "physicalSharing"]
 
 
 class Nic(msgspec.Struct):
@@ -90,7 +91,7 @@ class Record(msgspec.Struct):
     template: bool = False
     annotation: str = ""
     disks: list[Disk] = msgspec.field(default_factory=lambda: [Disk()])
-    shared_bus: Literal["noSharing", "virtualSharing", "physicalSharing"] = "noSharing"
+    shared_bus: SharedBus = "noSharing"
     passthrough: list[str] = []
     guest: Guest = msgspec.field(default_factory=Guest)
     consolidation_needed: bool = False

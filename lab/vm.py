@@ -11,7 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from lab import processes
-from lab.records import Disk, Guest, Nic, Power, Record, Snapshot, walk
+from lab.records import Disk, Guest, Nic, Power, Record, SharedBus, Snapshot, walk
 
 HOST_KEY = "ssh_host_ed25519_key"
 """The file beside the disk that says who the VM's SSH host is: a revert must not change it."""
@@ -49,7 +49,7 @@ class Vm:
     template: bool = False
     annotation: str = ""
     disks: list[Disk] = field(default_factory=lambda: [Disk()])
-    shared_bus: str = "noSharing"
+    shared_bus: SharedBus = "noSharing"
     passthrough: list[str] = field(default_factory=list)
     guest: Guest = field(default_factory=Guest)
     consolidation_needed: bool = False

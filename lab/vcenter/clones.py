@@ -13,6 +13,7 @@ from lab.records import Snapshot
 from lab.vcenter import cards, hardware, places
 from lab.vcenter.managed import Call
 
+_LONGEST = 80
 _MOVES = vim.vm.RelocateSpec.DiskMoveOptions
 
 
@@ -30,12 +31,13 @@ class Wanted:
     power_on: bool
 
 
-def read(call: Call, source: Machine, folder: Any, name: str, spec: Any) -> Wanted:
+def read(call: Call, source: Machine, inventory: Inventory, folder: Any, name: str, spec: Any) -> Wanted:
     """What a CloneSpec asks for.
 
     Raises InvalidArgument for a folder that holds no VMs, another VM's snapshot, and a way to place disks that does
-    not exist or stands on no snapshot; ManagedObjectNotFound; NotSupported for what the lab cannot configure.
+    not exist or stands on no snapshot; InvalidName; ManagedObjectNotFound; NotSupported for what the lab cannot configure.
     """
+    require_name(name)
     location, config = spec.location, spec.config
     for ref in (location.host, location.pool, location.datastore):
         if ref is not None:
@@ -49,7 +51,7 @@ def read(call: Call, source: Machine, folder: Any, name: str, spec: Any) -> Want
     changes = [*location.deviceChange, *(hardware.changes(config, "annotation") if config else ())]
     return Wanted(
         name=name,
-        place=_place(call, folder),
+        place=_place(call, inventory, folder),
         host=location.host._moId if location.host else "",
         snapshot=snapshot,
         changes=changes,
@@ -57,6 +59,12 @@ def read(call: Call, source: Machine, folder: Any, name: str, spec: Any) -> Want
         template=spec.template,
         power_on=spec.powerOn,
     )
+
+
+def require_name(name: str) -> None:
+    """Raises InvalidName for what vSphere takes as no VM's name."""
+    if not 0 < len(name) <= _LONGEST:
+        raise vim.fault.InvalidName(msg=f"The name '{name}' is not valid.", name=name)
 
 
 async def make(source: Machine, wanted: Wanted, inventory: Inventory) -> Machine:
@@ -87,9 +95,8 @@ def _snapshot(call: Call, source: Machine, ref: Any) -> Snapshot | None:
     raise _wrong("spec.snapshot")
 
 
-def _place(call: Call, folder: Any) -> str:
+def _place(call: Call, inventory: Inventory, folder: Any) -> str:
     call.find(folder)
-    inventory = call.find(folder).state.inventory
     for place in ("", *inventory.places):
         if places.folder(place) == folder:
             return place

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lab.records import Disk, Guest, Question
+from lab.records import Disk, Guest, Question, SharedBus
 from lab.vcenter.faults import Fault
 
 
@@ -18,7 +18,7 @@ class Patch(msgspec.Struct, forbid_unknown_fields=True):
 
     guest: Guest | msgspec.UnsetType = msgspec.UNSET
     disks: list[Disk] | msgspec.UnsetType = msgspec.UNSET
-    shared_bus: str | msgspec.UnsetType = msgspec.UNSET
+    shared_bus: SharedBus | msgspec.UnsetType = msgspec.UNSET
     passthrough: list[str] | msgspec.UnsetType = msgspec.UNSET
     consolidation_needed: bool | msgspec.UnsetType = msgspec.UNSET
     question: Question | msgspec.UnsetType | None = msgspec.UNSET

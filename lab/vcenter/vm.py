@@ -172,7 +172,7 @@ class VirtualMachine(Entity):
         return self.task(call, work, event=vim.event.VmReconfiguredEvent, configSpec=spec)
 
     def CloneVM_Task(self, call: Call, folder: Any, name: str, spec: Any) -> Any:
-        wanted = clones.read(call, self.machine, folder, name, spec)
+        wanted = clones.read(call, self.machine, self.state.inventory, folder, name, spec)
 
         async def work() -> Any:
             machine = await clones.make(self.machine, wanted, self.state.inventory)
@@ -181,6 +181,7 @@ class VirtualMachine(Entity):
         return self.task(call, work)
 
     def Rename_Task(self, call: Call, newName: str) -> Any:
+        clones.require_name(newName)
         return self.task(call, lambda: self.state.inventory.rename(self.machine, newName))
 
     def Destroy_Task(self, call: Call) -> Any:

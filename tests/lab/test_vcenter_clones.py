@@ -92,6 +92,10 @@ def test_a_clone_that_makes_no_sense_is_refused_and_leaves_nothing(server: Serve
     ):
         with pytest.raises(vmodl.fault.InvalidArgument):
             clone_of(si, source, "new", **spec)
+    for name in ("", "x" * 81):
+        for call in (lambda name=name: clone_of(si, source, name), lambda name=name: source.Rename_Task(name)):
+            with pytest.raises(vim.fault.InvalidName):
+                call()
     error = finish(si, clone_of(si, source, "new", moved(card, "nowhere", connected=True))).error
     assert isinstance(error, vim.fault.InvalidDeviceBacking)
     error = finish(si, clone_of(si, source, "prod-db")).error
@@ -104,6 +108,13 @@ def test_a_clone_that_makes_no_sense_is_refused_and_leaves_nothing(server: Serve
     assert sorted(path.name for path in (server.folder / "vms").iterdir()) == sorted(
         machine.name for machine in server.inventory.machines
     )
+
+
+def test_a_vms_files_stay_among_the_vms_whatever_its_name(server: Server, si: vim.ServiceInstance) -> None:
+    for name in ("../../outside", "..", "a/b"):
+        vm = done(si, clone_of(si, vm_of(si, server.prod), name))
+        assert vm.name == name
+        assert server.inventory.find(name).folder.resolve().parent == server.folder / "vms"
 
 
 def test_the_new_vm_takes_the_place_of_the_old_one(server: Server, si: vim.ServiceInstance) -> None:
