@@ -35,7 +35,7 @@ def read(call: Call, source: Machine, inventory: Inventory, folder: Any, name: s
     """What a CloneSpec asks for.
 
     Raises InvalidArgument for a folder that holds no VMs, another VM's snapshot, and a way to place disks that does
-    not exist or stands on no snapshot; InvalidName; ManagedObjectNotFound; NotSupported for what the lab cannot configure.
+    not exist or stands on no snapshot; InvalidName; ManagedObjectNotFound; NotSupported for what cannot be configured.
     """
     require_name(name)
     location, config = spec.location, spec.config
