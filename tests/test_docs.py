@@ -1,0 +1,50 @@
+"""What the README shows is what the code takes."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bot.config import Configuration, load_config
+from bot.manifest import SCOPES
+from plans.documents import load
+from plans.package import Manifest
+from plans.testplan import TestPlan
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def example(kind: str) -> str:
+    found = re.search(rf"<!-- {kind} -->\n```yaml\n(.*?)```", README, re.DOTALL)
+    assert found, f"the README has no example of a {kind}"
+    return found[1]
+
+
+def test_the_examples_are_taken_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "quarterdeck.yaml").write_text(example("config"))
+    (tmp_path / "webshop.tests.yaml").write_text(example("tests"))
+    tokens = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "VC_PASSWORD": "secret"}
+    settings = load_config(tmp_path / "quarterdeck.yaml", environ=tokens)
+    assert isinstance(settings.config, Configuration)
+    assert settings.tests["webshop"] == load(example("tests").encode(), TestPlan, "README")
+    manifest = load(example("package").encode(), Manifest, "README")
+    assert {step.on for step in manifest.steps()} <= set(settings.environments["prod"].hosts)
+
+
+def test_the_files_that_it_names_are_there() -> None:
+    for path in re.findall(r"\]\((docs/[^)]+)\)|`((?:bot|handlers|plans|vmops|lab)/[\w./]*)`", README):
+        assert (ROOT / (path[0] or path[1])).exists(), path
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_two_commands_are_the_makefiles() -> None:
+    targets = (ROOT / "Makefile").read_text()
+    for command in ("demo", "test"):
+        assert f"make {command}" in README
+        assert f"\n{command}:" in targets
+
+
+def test_the_manifest_asks_for_what_the_bot_calls() -> None:
+    assert {"channels:history", "groups:history", "chat:write", "commands", "files:write"} <= set(SCOPES)
