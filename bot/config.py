@@ -155,7 +155,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "environment": [environment, _said(self.environments[environment])],
             "policy": _said(self.policy),
         }
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        return _digest(made_of)
+
+    def digest_of_environment(self, name: str) -> str:
+        """Hosts, isolation, restore and backup of an environment, as one SHA-256 (hex); keys and passwords aside."""
+        return _digest(_said(self.environments[name]))
 
 
 def load_config(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -265,6 +269,10 @@ def _said(part: msgspec.Struct) -> Any:
         return [of(each) for each in value] if isinstance(value, list | tuple) else value
 
     return of(msgspec.to_builtins(part))
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 _PRIVATE = {"password", "key_file", "known_hosts", "tests"}

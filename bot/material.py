@@ -9,6 +9,7 @@ from plans import promotion, rehearsal
 from plans.actions import At
 from plans.environment import Environment
 from plans.errors import Refusal
+from plans.isolation import holds
 from plans.package import Package
 from plans.phases import Material, Plan, Subject
 from plans.records import Run
@@ -99,11 +100,14 @@ class Materials:
     def _material(self, run: Run) -> Material:
         apps = {name: self._settings.apps[name] for name in self._apps(run)}
         package = self._package(self._board.release(run.release).digest) if run.release else None
+        target, state = self.target(run.environment), self._board.environment(run.environment)
+        digest = self._settings.digest_of_environment(run.environment)
         return Material(
             run=run.number,
             environment=run.environment,
-            target=self.target(run.environment),
-            state=self._board.environment(run.environment),
+            target=target,
+            state=state,
+            attested=state.attested if holds(state.attested, digest, self._board.now()) else None,
             subjects=tuple(
                 Subject(app, self._settings.tests[name], self.target(app.prod)) for name, app in apps.items()
             ),

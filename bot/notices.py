@@ -31,6 +31,11 @@ def _sentence(entry: e.Entry) -> str:
             return f"{who} locked {where}{_because(reason)} Nothing begins there until `/stage unlock {where}`."
         case e.EnvironmentUnlocked(environment=environment):
             return f"{who} unlocked {line(environment)}."
+        case e.IsolationAttested(environment=environment, reason=reason, covers=covers):
+            what = "".join(f"\n• {line(doubt, 300)}" for doubt in covers[:12])
+            more = f"\nand {len(covers) - 12} more" if len(covers) > 12 else ""
+            who = f"{who} attests that {line(environment)} is cut off from the network"
+            return f"{who}{_because(reason)} vCenter cannot tell:{what}{more}"
         case e.FreezeSet(until=until, reason=reason):
             end = f"until {moment(until)}" if until else "until it is lifted with `/promote unfreeze`"
             return f"{who} froze promotions {end}{_because(reason)}"

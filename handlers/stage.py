@@ -4,12 +4,14 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from bot.blocks import line
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import Metadata, newest, on_prod, open_form, release_row
 from handlers.words import Form, Request
 from plans.errors import Refusal
-from plans.events import EnvironmentLocked, EnvironmentUnlocked
+from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
+from plans.isolation import ATTESTED_FOR
 from plans.records import EnvironmentState, Release, Run
 
 ON_PROD = ("promotion", "rollback")
@@ -209,6 +211,31 @@ def _unlock(deck: Deck, asked: Asked) -> Answer:
     return blocks.said(f"{environment} is unlocked; what waited for it goes on.")
 
 
+# What vCenter cannot tell of the isolation.
+
+
+def _attest(deck: Deck, asked: Asked) -> Answer:
+    board, request = deck.board, asked.request
+    environment = _one(request.environment, _stagings(deck), "/stage attest ENVIRONMENT REASON")
+    with board.deciding:
+        judged = [run for run in board.table(Run) if run.environment == environment and run.isolation]
+        latest = max(judged, key=lambda run: run.number, default=None)
+        if latest is not None and latest.isolation == "violated":
+            message = f"Run {latest.number} saw the isolation of {environment} violated; nobody's word mends that."
+            raise Refusal("isolation_violated", message, f"Mend it, then look again: /stage check {environment}")
+        if latest is None or not latest.doubts:
+            message = f"Nothing is doubted of the isolation of {environment}."
+            raise Refusal("nothing_to_attest", message, f"To look at it: /stage check {environment}")
+        digest = deck.settings.digest_of_environment(environment)
+        attested = IsolationAttested(environment=environment, reason=request.text, covers=latest.doubts, digest=digest)
+        board.record(asked.by, attested)
+    settled = [f"• {line(doubt, 300)}" for doubt in latest.doubts[:12]]
+    settled += [f"and {len(latest.doubts) - 12} more"] if len(latest.doubts) > 12 else []
+    head = f"Your word that {environment} is cut off is on the ledger. It settles what run {latest.number} doubted:"
+    holds = f"It holds for {ATTESTED_FOR.days} days, unless the configuration of {environment} changes."
+    return blocks.said("\n".join([head, *settled, holds]))
+
+
 def _help(deck: Deck, asked: Asked) -> Answer:
     return blocks.helped("/stage", STAGE)
 
@@ -251,6 +278,12 @@ STAGE = verbs(
         _lock,
     ),
     Verb(Form("unlock", ("environment?",), "/stage unlock [ENVIRONMENT]"), "Ends a lock.", "admins", _unlock),
+    Verb(
+        Form("attest", ("in?", "reason"), "/stage attest [ENVIRONMENT] REASON"),
+        "Your word that staging is cut off where vCenter cannot tell. `/stage attest staging NSX rule 12 drops it all`",
+        "admins",
+        _attest,
+    ),
     Verb(
         Form("status", (), "/stage status"), "What runs, and how each environment is.", EVERYBODY, _status, at_once=True
     ),

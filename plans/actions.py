@@ -76,17 +76,14 @@ class Power(msgspec.Struct, frozen=True):
     on: bool
 
 
-class Nic(msgspec.Struct, frozen=True):
-    """A virtual network card as vCenter tells it; None is what vCenter did not tell."""
+class ReadNetworks(msgspec.Struct, frozen=True):
+    """Read the VM's network cards and what they lead to: the value is a `plans.networks.View`."""
 
-    label: str
-    network: str | None
-    connected: bool | None
-    start_connected: bool | None
+    at: At
 
 
-class ReadNics(msgspec.Struct, frozen=True):
-    """Read the VM's network cards: the outcome's value is a list of Nic."""
+class Disconnect(msgspec.Struct, frozen=True):
+    """Disconnect every network card of the VM, now and at power-on: the value is their labels, those off before too."""
 
     at: At
 
@@ -160,6 +157,6 @@ class Note(msgspec.Struct, frozen=True):
 
 
 Action = (
-    Shell | Together | Upload | Power | ReadNics | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm | AwaitHost
-    | Restart | Pause | Ask | Record | Note
+    Shell | Together | Upload | Power | ReadNetworks | Disconnect | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm
+    | AwaitHost | Restart | Pause | Ask | Record | Note
 )  # fmt: skip

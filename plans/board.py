@@ -6,9 +6,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from plans import events as e
+from plans.isolation import WORST_FIRST
 from plans.records import (
     Answered,
     AnyDocument,
+    Attested,
     Due,
     EnvironmentState,
     Freeze,
@@ -267,11 +269,16 @@ def _snapshot_removed(documents: Documents, entry: e.Entry, event: e.SnapshotRem
 
 
 def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJudged) -> Changes:
-    return _run(documents, event.run, isolation=event.verdict)
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    verdict = next((each for each in WORST_FIRST if each in (found.isolation, event.verdict)), event.verdict)
+    return _run(documents, event.run, isolation=verdict, doubts=tuple(dict.fromkeys(found.doubts + event.doubts)))
 
 
 def _isolation_attested(documents: Documents, entry: e.Entry, event: e.IsolationAttested) -> Changes:
-    return _environment(documents, event.environment, attested=event.reason, attested_by=entry.by)
+    attested = Attested(by=entry.by, at=entry.at, reason=event.reason, covers=event.covers, digest=event.digest)
+    return _environment(documents, event.environment, attested=attested) | _notice(entry)
 
 
 def _message_posted(documents: Documents, entry: e.Entry, event: e.MessagePosted) -> Changes:

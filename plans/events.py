@@ -155,14 +155,21 @@ class FactsCollected(Event, frozen=True, kw_only=True, tag="facts.collected"):
 
 
 class IsolationJudged(Event, frozen=True, kw_only=True, tag="isolation.judged"):
+    """`doubts`: those of the evidence that only an admin's word can settle, settled or not."""
+
     run: int
     verdict: str
     evidence: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 class IsolationAttested(Event, frozen=True, kw_only=True, tag="isolation.attested"):
+    """`covers`: the doubts that it settles; `digest`: of the environment's configuration, for which it is given."""
+
     environment: str
     reason: str
+    covers: tuple[str, ...] = ()
+    digest: str = ""
 
 
 class MessagePosted(Event, frozen=True, kw_only=True, tag="message.posted"):

@@ -8,10 +8,11 @@ from plans.actions import (
     Ask,
     At,
     AwaitHost,
+    Disconnect,
     Note,
     Outcome,
     Power,
-    ReadNics,
+    ReadNetworks,
     Record,
     RemoveSnapshot,
     RevertTo,
@@ -22,7 +23,10 @@ from plans.actions import (
 )
 from plans.events import FactsCollected, IsolationJudged, SnapshotRemoved, SnapshotTaken, WatchChecked
 from plans.facts import Difference, Fact, compare, digest
-from plans.isolation import Isolation, judge
+from plans.isolation import Isolation, Judgement, judge
+from plans.networks import View
+from plans.probes import judge_probes, probe
+from plans.records import Attested
 from plans.site import OK, Actions, Site
 
 KEPT = 64 * 1024
@@ -48,24 +52,56 @@ class GoBack(Own, frozen=True):
 
 
 class ProveIsolation(Own, frozen=True):
-    """Every network card of every host judged before anything is powered on, and again before the deployment."""
+    """Every VM's ways into every network judged, before anything is powered on and again before the deployment."""
 
     hosts: tuple[str, ...]
     isolation: Isolation
+    attested: Attested | None = None
 
     def actions(self, site: Site) -> Actions:
-        cards = {}
+        views: dict[str, View | str] = {}
         for host in self.hosts:
-            outcome = yield ReadNics(At(site.environment, host))
-            if not outcome.ok:
+            outcome = yield ReadNetworks(At(site.environment, host))
+            if outcome.result == "aborted":
                 return outcome
-            cards[host] = outcome.value
-        judged = judge(cards, self.isolation)
-        yield Note("\n".join((*judged.evidence, f"isolation: {judged.verdict}", "")))
-        yield Record(IsolationJudged(run=site.run, verdict=judged.verdict, evidence=judged.evidence))
-        if judged.verdict in ("proved", "attested"):
-            return OK
-        return Outcome("errored", reason=f"isolation is {judged.verdict}: {judged.why}")
+            views[host] = outcome.value if outcome.ok else outcome.reason
+        return (yield from _settled(site, judge(views, self.isolation, self.attested)))
+
+
+class ProbeIsolation(Own, frozen=True):
+    """From inside every guest: what must not be reached does not answer, and what must be does."""
+
+    hosts: tuple[str, ...]
+    isolation: Isolation
+    attested: Attested | None = None
+
+    def actions(self, site: Site) -> Actions:
+        together = yield Together(tuple(probe(At(site.environment, host), self.isolation) for host in self.hosts))
+        outcomes: dict[str, Outcome] = dict(zip(self.hosts, together.value, strict=True))
+        for outcome in outcomes.values():
+            if outcome.result == "aborted":
+                return outcome
+        return (yield from _settled(site, judge_probes(outcomes, self.isolation, self.attested)))
+
+
+def _settled(site: Site, judged: Judgement) -> Actions:
+    """The way out closed, where there is one, before anything else; then the judgement written down."""
+    closed = []
+    for host in judged.violators:
+        outcome = yield Disconnect(At(site.environment, host))
+        how = f"disconnected {', '.join(outcome.value)}" if outcome.ok else f"NOT DISCONNECTED: {outcome.reason}"
+        closed.append(f"{host}: {how}")
+    evidence = (*judged.evidence, *closed)
+    yield Note("\n".join((*evidence, f"isolation: {judged.verdict}", "")))
+    yield Record(IsolationJudged(run=site.run, verdict=judged.verdict, evidence=evidence, doubts=judged.doubts))
+    if judged.verdict in ("proved", "attested"):
+        return OK
+    parts = [f"isolation is {judged.verdict}: {judged.why}", *closed, judged.mend]
+    if judged.verdict == "unproved" and judged.doubts:
+        parts.append(
+            f"An admin who knows that it is cut off all the same types: /stage attest {site.environment} REASON"
+        )
+    return Outcome("errored", reason=". ".join(filter(None, parts)))
 
 
 class PowerOn(Own, frozen=True):
@@ -229,8 +265,9 @@ class Mark(Own, frozen=True):
 
 
 Machinery = (
-    GoBack | ProveIsolation | PowerOn | Answer | KeepSnapshot | Attest | Unpack | CompareFacts | BeginWatch | Mark
-)
+    GoBack | ProveIsolation | ProbeIsolation | PowerOn | Answer | KeepSnapshot | Attest | Unpack | CompareFacts
+    | BeginWatch | Mark
+)  # fmt: skip
 
 
 def _unreadable(outcome: Outcome) -> str:

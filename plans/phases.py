@@ -10,7 +10,7 @@ from plans.errors import Refusal
 from plans.machinery import Mark, Unpack
 from plans.package import Manifest
 from plans.quantities import Duration, seconds
-from plans.records import EnvironmentState
+from plans.records import Attested, EnvironmentState
 from plans.site import Written
 from plans.steps import PackageStep, Run, Step
 from plans.testplan import TestPlan
@@ -60,6 +60,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is made of: the release's package (None for a check or a reset), the admins' files, what is known.
 
     `subjects` is the release's app alone, or every app that lives on the environment where there is no release.
+    `attested` is the word of an admin that holds now for what cannot be seen of its isolation.
     `executable` are the paths of the package that unpacking makes executable. `snapshots` are ours that still stand,
     by host, from before this run.
     """
@@ -68,6 +69,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     target: Environment
     state: EnvironmentState
+    attested: Attested | None = None
     subjects: tuple[Subject, ...]
     policy: Policy
     manifest: Manifest | None = None

@@ -99,6 +99,7 @@ class Run(Document, frozen=True, kw_only=True):
     """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on.
 
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
+    `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
     """
 
     number: int
@@ -122,6 +123,7 @@ class Run(Document, frozen=True, kw_only=True):
     aborting: str = ""
     aborted_by: str = ""
     isolation: str = ""
+    doubts: tuple[str, ...] = ()
     marks: dict[str, bool] = {}
     verdict: str = ""
     reason: str = ""
@@ -151,14 +153,26 @@ class Kept(Document, frozen=True, kw_only=True):
     at: str
 
 
+class Attested(Document, frozen=True, kw_only=True):
+    """An admin's word that an environment is cut off, where vCenter cannot tell: `covers` are the doubts it settles.
+
+    `digest` is that of the environment's configuration at that time.
+    """
+
+    by: str
+    at: str
+    reason: str
+    covers: tuple[str, ...]
+    digest: str
+
+
 class EnvironmentState(Document, frozen=True, kw_only=True):
     """What is known of an environment. `deployed`: app to the releases put on it, the present one last."""
 
     name: str
     locked: str | None = None
     locked_by: str = ""
-    attested: str | None = None
-    attested_by: str = ""
+    attested: Attested | None = None
     snapshots: dict[str, tuple[Kept, ...]] = {}
     deployed: dict[str, tuple[str, ...]] = {}
     inspection: int | None = None

@@ -3,7 +3,8 @@
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
-from plans.machinery import Answer, CompareFacts, GoBack, KeepSnapshot, PowerOn, ProveIsolation
+from plans.isolation import Isolation
+from plans.machinery import Answer, CompareFacts, GoBack, KeepSnapshot, PowerOn, ProbeIsolation, ProveIsolation
 from plans.phases import Draft, Material, Plan, role, with_vm
 
 
@@ -47,6 +48,7 @@ def _fit(draft: Draft, material: Material) -> None:
     _power_on(draft, material)
     draft.admins("restore", material.target.restore)
     _prove(draft, "confirm", material)
+    _probe(draft, "confirm", material)
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before)
         draft.health("confirm", (*subject.app.health, *before))
@@ -61,17 +63,31 @@ def _power_on(draft: Draft, material: Material) -> None:
     _prove(draft, "power_on", material)
     draft.own("power_on", "Power on", PowerOn(), hosts)
     draft.own("power_on", "Wait until it answers", Answer(), material.target.named())
+    _probe(draft, "power_on", material)
 
 
 def _prove(draft: Draft, phase: str, material: Material) -> None:
-    isolation = material.target.isolation
-    if isolation is None:
+    hosts = tuple(with_vm(material.target))
+    step = ProveIsolation(hosts=hosts, isolation=_isolation(material), attested=material.attested)
+    draft.own(phase, "Prove isolation", step)
+
+
+def _probe(draft: Draft, phase: str, material: Material) -> None:
+    isolation = _isolation(material)
+    if isolation.must_not_reach or isolation.must_reach:
+        hosts = tuple(material.target.named())
+        step = ProbeIsolation(hosts=hosts, isolation=isolation, attested=material.attested)
+        draft.own(phase, "Probe from inside", step)
+
+
+def _isolation(material: Material) -> Isolation:
+    if material.target.isolation is None:
         raise Refusal(
             "no_isolation",
             f"{material.environment} does not say which networks it may be on.",
             f"Add environments.{material.environment}.isolation.networks to the configuration.",
         )
-    draft.own(phase, "Prove isolation", ProveIsolation(hosts=tuple(with_vm(material.target)), isolation=isolation))
+    return material.target.isolation
 
 
 def pairs(facts: tuple[Fact, ...], here: Environment, there: Environment | None) -> tuple[tuple[Fact, str, str], ...]:

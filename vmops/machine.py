@@ -7,7 +7,8 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from plans.actions import Nic
+from plans.networks import View
+from vmops.networks import cards, label, look, passing, shut
 from vmops.transport import Limit, Trouble
 from vmops.vcenter import AnswerLost, Session, words
 
@@ -39,16 +40,27 @@ class Machine:
             if (state := self._state()) != wanted:
                 raise Trouble(f"it is {state or 'in a state that vCenter does not tell'} instead of {wanted}")
 
-    def nics(self) -> list[Nic]:
-        """Its network cards as vCenter tells them now."""
+    def networks(self) -> View:
+        """Where its network cards lead, and who else is there, as vCenter tells it now."""
         with _in_words():
-            devices = self._session.properties(self._vm, ["config.hardware.device"])["config.hardware.device"]
-            if devices is None:
-                raise Trouble("vCenter does not tell its hardware")
-            cards = [device for device in devices if isinstance(device, vim.vm.device.VirtualEthernetCard)]
-            networks = {id(card): _network(card.backing) for card in cards}
-            names = self._session.properties_of([one for one in networks.values() if one], ["name"])
-            return [_nic(card, names.get(networks[id(card)] and networks[id(card)]._moId, {})) for card in cards]
+            return look(self._session, self._vm, self.identity.partition("/")[0])
+
+    def disconnect(self, limit: Limit) -> list[str]:
+        """Lets nothing pass through any of its network cards, now and at power-on: the labels of all of them."""
+        with _in_words():
+            if open_ := passing(self._devices()):
+                spec = vim.vm.ConfigSpec(deviceChange=[shut(card) for card in open_])
+                self._change(lambda: self._vm.ReconfigVM_Task(spec), limit)
+            if left := passing(self._devices()):
+                raise Trouble(f"{', '.join(map(label, left))} could not be disconnected, though vCenter says so")
+            return [label(card) for card in cards(self._devices())]
+
+    def _devices(self) -> Sequence[Any]:
+        devices: Sequence[Any] | None
+        devices = self._session.properties(self._vm, ["config.hardware.device"])["config.hardware.device"]
+        if devices is None:
+            raise Trouble("vCenter does not tell its hardware")
+        return devices
 
     def take_snapshot(self, name: str, description: str, limit: Limit) -> str:
         """Its snapshot of that name, taken now unless it has one: the disks alone, without memory; the reference."""
@@ -169,26 +181,6 @@ def _walk(trees: Sequence[vim.vm.SnapshotTree]) -> Iterator[vim.vm.SnapshotTree]
     for tree in trees:
         yield tree
         yield from _walk(tree.childSnapshotList)
-
-
-def _network(backing: Any) -> Any:
-    """The network that a card's backing leads to, or None: then it is not known."""
-    match backing:
-        case vim.vm.device.VirtualEthernetCard.NetworkBackingInfo():
-            return backing.network
-        case vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo() if backing.port.portgroupKey:
-            return vim.dvs.DistributedVirtualPortgroup(backing.port.portgroupKey)
-        case _:
-            return None
-
-
-def _nic(card: Any, network: Any) -> Nic:
-    return Nic(
-        label=card.deviceInfo.label if card.deviceInfo else f"device {card.key}",
-        network=network.get("name"),
-        connected=card.connectable.connected if card.connectable else None,
-        start_connected=card.connectable.startConnected if card.connectable else None,
-    )
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from plans.actions import (
     Action,
     At,
     AwaitHost,
+    Disconnect,
     FindVm,
     Outcome,
     Power,
-    ReadNics,
+    ReadNetworks,
     RemoveSnapshot,
     Restart,
     RevertTo,
@@ -36,7 +37,9 @@ STOPPING = 60.0
 LAST_LOOK = 5.0
 """Seconds that a job found again has at least: it may have ended long ago."""
 
-Other = Upload | AwaitHost | Restart | FindVm | ReadNics | Power | TakeSnapshot | RevertTo | RemoveSnapshot
+Other = (
+    Upload | AwaitHost | Restart | FindVm | ReadNetworks | Disconnect | Power | TakeSnapshot | RevertTo | RemoveSnapshot
+)
 
 _WHY = {
     "signalled": "outcome unknown: it was ended by a signal from outside, as a shutdown sends it",
@@ -48,7 +51,8 @@ _WHY = {
 
 UPLOADING = 3600.0
 TASK = 3600.0
-"""Seconds for one upload; for one change of a VM: snapshots of large disks take their time."""
+CUTTING = 120.0
+"""Seconds for one upload; for one change of a VM: snapshots of large disks take their time; to cut its network."""
 
 
 class Performer:
@@ -112,7 +116,7 @@ class Performer:
             return RUNNER
         host = self._hosts.host(at)
         if host.vm:
-            return self._hosts.machine(at).identity
+            return self._hosts.machine(at, anew=True).identity
         assert host.ssh  # a host without a VM has no other way in
         return f"ssh:{host.ssh.host}:{host.ssh.port}"
 
@@ -144,6 +148,10 @@ class Performer:
     def _do(self, action: Other, job: str, sink: Sink, cancel: threading.Event) -> object:
         """Everything but commands: the outcome's value."""
         at = action.at
+
+        def say(line: str) -> None:
+            sink(f"{line}\n".encode())
+
         match action:
             case Upload():
                 archive, limit = self._archives(action.digest), Limit.of(UPLOADING, cancel)
@@ -156,17 +164,28 @@ class Performer:
                 spec = restarting(self.base(at), self._namespace, job)
                 return restart(self._hosts.transport(at), spec, sink, Limit.of(action.timeout, cancel))
             case FindVm():
-                return self._hosts.machine(at).identity
-            case ReadNics():
-                return self._hosts.machine(at).nics()
+                return self._hosts.machine(at, anew=True).identity
+            case ReadNetworks():
+                return self._hosts.machine(at).networks()
+            case Disconnect():
+                return self._hosts.machine(at).disconnect(Limit.of(CUTTING))  # also where somebody wants to stop
             case Power():
-                self._hosts.machine(at).power(action.on, Limit.of(TASK, cancel))
-            case TakeSnapshot():
-                return self._hosts.machine(at).take_snapshot(action.name, action.description, Limit.of(TASK, cancel))
-            case RevertTo():
-                self._hosts.machine(at).revert(action.snapshot, Limit.of(TASK, cancel))
-            case RemoveSnapshot():
-                self._hosts.machine(at).remove_snapshot(action.snapshot, Limit.of(TASK, cancel))
+                self._hosts.machine(at).power(action.on, Limit.of(TASK, cancel), say)
+            case TakeSnapshot() | RevertTo() | RemoveSnapshot():
+                return self._snapshot(action, Limit.of(TASK, cancel), say)
+        return None
+
+    def _snapshot(
+        self, action: TakeSnapshot | RevertTo | RemoveSnapshot, limit: Limit, say: Callable[[str], None]
+    ) -> object:
+        machine, ledger = self._hosts.machine(action.at), self._namespace
+        match action:
+            case TakeSnapshot(name=name, description=description):
+                return machine.take_snapshot(name, description, ledger, limit, say)
+            case RevertTo(snapshot=snapshot):
+                machine.revert(snapshot, ledger, limit, say)
+            case RemoveSnapshot(snapshot=snapshot):
+                machine.remove_snapshot(snapshot, ledger, limit, say)
         return None
 
 

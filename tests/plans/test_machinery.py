@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from builders import DIGEST, drive, only, shell, site
 
@@ -15,11 +16,11 @@ from plans.actions import (
     Ask,
     At,
     AwaitHost,
-    Nic,
+    Disconnect,
     Note,
     Outcome,
     Power,
-    ReadNics,
+    ReadNetworks,
     Record,
     RemoveSnapshot,
     RevertTo,
@@ -40,9 +41,12 @@ from plans.machinery import (
     KeepSnapshot,
     Mark,
     PowerOn,
+    ProbeIsolation,
     ProveIsolation,
     Unpack,
 )
+from plans.networks import Network, Nic, Segment, View, Vm
+from plans.records import Attested
 from plans.site import OK
 
 WEB = At("staging", "web")
@@ -75,44 +79,112 @@ class TestPower:
         assert drive(step, site(), *trouble)[1] == LOST
 
 
-class TestIsolation:
-    STEP = ProveIsolation(hosts=("web", "db"), isolation=Isolation(networks=("isolated",)))
+DB = At("staging", "db")
+CLOSED = Network(
+    name="isolated",
+    kind="standard",
+    vlans=((0, 0),),
+    segments=(Segment(host="esxi-1", switch="vSwitch2", uplinks=(), kernel=()),),
+    beside=(),
+    vms=(),
+)
 
-    def prove(self, *cards: list[Nic] | None) -> tuple[list[Action], Outcome]:
-        return drive(self.STEP, site(host=None), *(Outcome("ok", value=nics) for nics in cards))
+
+CUT = Outcome("ok", value=["NIC 1", "NIC 2"])
+
+
+def seen(name: str, network: Network = CLOSED) -> Outcome:
+    nic = Nic(label="NIC 1", network="net", connected=False, start_connected=True, guest_control=True)
+    vms = {name: Vm(name=name, nics=(nic,))}
+    return Outcome("ok", value=View(vcenter="one", vm=name, vms=vms, networks={"net": network}))
+
+
+class TestIsolation:
+    RULES = Isolation(networks=("isolated",), must_not_reach=("10.0.0.5:443",))
+    STEP = ProveIsolation(hosts=("web", "db"), isolation=RULES)
+
+    def prove(self, *told: Outcome, step: ProveIsolation = STEP) -> tuple[list[Action], Outcome]:
+        return drive(step, site(host=None), *told)
 
     def test_every_host_is_looked_at_and_the_judgement_is_on_the_ledger(self) -> None:
-        nic = Nic("NIC 1", "isolated", False, True)
-        asked, ended = self.prove([nic], [nic])
-        evidence = tuple(f"{host}: NIC 1 is on isolated (connected: no, at power-on: yes)" for host in ("web", "db"))
-        assert without_notes(asked) == [
-            ReadNics(WEB),
-            ReadNics(At("staging", "db")),
-            Record(IsolationJudged(run=7, verdict="proved", evidence=evidence)),
-        ]
+        asked, ended = self.prove(seen("web"), seen("db"))
+        assert without_notes(asked)[:2] == [ReadNetworks(WEB), ReadNetworks(DB)]
+        judged = asked[-1]
+        assert isinstance(judged, Record)
+        assert isinstance(judged.event, IsolationJudged)
+        assert (judged.event.run, judged.event.verdict, judged.event.doubts) == (7, "proved", ())
+        assert judged.event.evidence[0] == "web: NIC 1 is on isolated (connected: no, at power-on: yes)"
+        assert len(judged.event.evidence) == 3
         assert ended.ok
 
-    @pytest.mark.parametrize(
-        ("cards", "reason"),
-        [
-            ([Nic("NIC 1", "prod", True, True)], "isolation is violated: db: NIC 1 is on prod, which is not one of "),
-            (
-                [Nic("NIC 1", None, True, True)],
-                "isolation is unproved: db: NIC 1 is on a network that vCenter does not",
-            ),
-            (None, "isolation is unproved: db: vCenter did not tell its network cards"),
-        ],
-    )
-    def test_what_is_not_proved_goes_no_further(self, cards: list[Nic] | None, reason: str) -> None:
-        asked, ended = self.prove([], cards)
-        assert isinstance(asked[-1], Record)
+    def test_a_way_out_is_closed_before_anything_else_and_named(self) -> None:
+        asked, ended = self.prove(
+            seen("web"), seen("db", Network(name="prod")), Outcome("ok", value=["NIC 1", "NIC 2"])
+        )
+        assert [type(action) for action in asked[2:]] == [Disconnect, Note, Record]
+        assert asked[2] == Disconnect(DB)
+        closed = "db: disconnected NIC 1, NIC 2"
+        assert isinstance(asked[3], Note)
+        assert closed in asked[3].text
+        assert asked[4].event.evidence[-1] == closed  # type: ignore[union-attr]
         assert ended.result == "errored"
-        assert ended.reason.startswith(reason)
+        assert ended.reason == (
+            "isolation is violated: db: NIC 1 is on prod, which is not one of isolated (connected: no, at power-on: "
+            "yes). db: disconnected NIC 1, NIC 2. In vCenter, put NIC 1 of db on isolated and connect it again"
+        )
 
-    def test_a_vcenter_that_does_not_answer_is_no_proof(self) -> None:
-        asked, ended = drive(self.STEP, site(host=None), LOST)
-        assert asked == [ReadNics(WEB)]
-        assert ended == LOST
+    def test_a_way_out_that_could_not_be_closed_is_said(self) -> None:
+        asked, ended = self.prove(seen("web", Network(name="prod")), seen("db", Network(name="prod")), LOST, CUT)
+        assert asked[2:4] == [Disconnect(WEB), Disconnect(DB)]
+        assert "web: NOT DISCONNECTED: vCenter does not answer" in ended.reason
+
+    def test_what_only_an_admin_can_know_asks_for_the_word_of_one(self) -> None:
+        opaque = msgspec.structs.replace(CLOSED, kind="opaque")
+        asked, ended = self.prove(seen("web", opaque), seen("db", opaque))
+        assert ended.result == "errored"
+        assert ended.reason.endswith("all the same types: /stage attest staging REASON")
+        doubts = asked[-1].event.doubts  # type: ignore[union-attr]
+        word = Attested(by="U02ADMIN", at="2026-11-23T21:00:00Z", reason="rule 12", covers=doubts, digest="d")
+        attested = msgspec.structs.replace(self.STEP, attested=word)
+        asked, ended = self.prove(seen("web", opaque), seen("db", opaque), step=attested)
+        assert asked[-1].event.verdict == "attested"  # type: ignore[union-attr]
+        assert ended.ok
+
+    def test_a_vcenter_that_does_not_answer_is_no_proof_and_the_others_are_looked_at(self) -> None:
+        asked, ended = self.prove(LOST, seen("db", Network(name="prod")), CUT)
+        assert asked[:3] == [ReadNetworks(WEB), ReadNetworks(DB), Disconnect(DB)]
+        assert "web: vCenter could not be asked about it: vCenter does not answer" in asked[-1].event.evidence  # type: ignore[union-attr]
+        asked, ended = self.prove(LOST, seen("db"))
+        assert (
+            ended.reason == "isolation is unproved: web: vCenter could not be asked about it: vCenter does not answer"
+        )
+
+    def test_an_abort_is_one(self) -> None:
+        assert self.prove(ABORTED) == ([ReadNetworks(WEB)], ABORTED)
+
+
+class TestProbes:
+    RULES = Isolation(networks=("isolated",), must_not_reach=("10.0.0.5:443",), must_reach=("db:5432",))
+    STEP = ProbeIsolation(hosts=("web", "db"), isolation=RULES)
+    QUIET = Outcome("ok", exit=0, output="10.0.0.5:443 silent nc\ndb:5432 open nc\n")
+
+    def test_are_tried_in_every_guest_at_once(self) -> None:
+        asked, ended = drive(self.STEP, site(host=None), Outcome("ok", value=(self.QUIET, self.QUIET)))
+        assert isinstance(asked[0], Together)
+        assert [shell.at for shell in asked[0].shells] == [WEB, DB]
+        assert [type(action) for action in asked[1:]] == [Note, Record]
+        assert ended.ok
+
+    def test_prods_answer_disconnects_the_guest_that_got_it(self) -> None:
+        loud = Outcome("ok", exit=0, output="db:5432 open nc\n10.0.0.5:443 open bash\n")
+        asked, ended = drive(self.STEP, site(host=None), Outcome("ok", value=(self.QUIET, loud)), CUT)
+        assert asked[1] == Disconnect(DB)
+        assert ended.reason.startswith("isolation is violated: db: 10.0.0.5:443 answers (tried with bash); it must not")
+
+    def test_an_abort_is_one(self) -> None:
+        asked, ended = drive(self.STEP, site(host=None), Outcome("ok", value=(self.QUIET, ABORTED)))
+        assert ended == ABORTED
+        assert len(asked) == 1
 
 
 class TestSnapshot:

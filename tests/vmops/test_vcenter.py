@@ -16,10 +16,9 @@ from plans.actions import (
     At,
     AwaitHost,
     FindVm,
-    Nic,
     Outcome,
     Power,
-    ReadNics,
+    ReadNetworks,
     RemoveSnapshot,
     Restart,
     RevertTo,
@@ -158,7 +157,7 @@ def test_a_change_that_never_arrived_is_said_not_repeated(bot: Bot, monkeypatch:
 
 def test_a_lost_answer_to_a_question_is_asked_for_again(bot: Bot) -> None:
     bot.lose.add("RetrievePropertiesEx")
-    assert bot(ReadNics(WEB)).ok
+    assert bot(ReadNetworks(WEB)).ok
 
 
 def test_a_session_that_died_is_opened_again(bot: Bot, lab: Lab) -> None:
@@ -178,13 +177,6 @@ def test_two_changes_at_once_wait_for_each_other(bot: Bot) -> None:
     assert len({one.value for one in taken}) == 4
     for one in taken:
         assert bot(RemoveSnapshot(WEB, one.value)).ok
-
-
-def test_nics_are_told_as_they_are_and_as_they_will_be(bot: Bot) -> None:
-    off = bot(ReadNics(WEB)).value
-    assert off == [Nic("Network adapter 1", "isolated-staging", connected=False, start_connected=True)]
-    assert bot(Power(WEB, on=True)).ok
-    assert [nic.connected for nic in bot(ReadNics(WEB)).value] == [True]
 
 
 def test_a_restart_from_inside_is_seen_in_vcenter_and_on_the_host(bot: Bot) -> None:

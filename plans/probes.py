@@ -1,0 +1,131 @@
+"""Decides how a guest tries whether addresses answer it, and what the answers say of its isolation."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from plans.actions import At, Outcome, Shell
+from plans.isolation import Finding, Isolation, Judgement, conclude
+from plans.records import Attested
+
+Answer = Literal["open", "refused", "silent", "unresolved", "unknown"]
+"""`refused` is an answer too: something with that address said no. `unknown`: no tool here could tell."""
+
+SECONDS = 60.0
+"""For all addresses of a guest: they are tried at once, each for three seconds with each tool at most."""
+
+# What a tool says is judged by its words, because most have one exit code for all; a tool whose words nobody knows
+# is followed by the next one. Each is bounded by itself.
+_TRY = """export LC_ALL=C
+with_nc() { nc -v -z -w 3 "$1" "$2"; }
+with_bash() {
+  timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" || { [ $? != 124 ] || echo timed out; false; }
+}
+with_python3() {
+  python3 -c 'import socket, sys
+try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()
+except OSError as error: sys.exit(str(error))' "$1" "$2"
+}
+with_curl() {
+  case $1 in *:*) set -- "[$1]" "$2" ;; esac
+  words=$(curl -v -s -o /dev/null --noproxy '*' --connect-timeout 3 --max-time 4 "http://$1:$2/" 2>&1) && return
+  case $words in *onnected\\ to*|*stablished\\ connection*) return 0 ;; esac
+  printf '%s\\n' "$words"
+  false
+}
+try() {
+  port=${1##*:} address=${1%:*}
+  address=${address#[} address=${address%]}
+  answer=unknown with=
+  for tool in nc bash python3 curl; do
+    command -v "$tool" >/dev/null 2>&1 || continue
+    with=$tool
+    if words=$("with_$tool" "$address" "$port" 2>&1 </dev/null); then answer=open; break; fi
+    case $words in
+      *[Rr]efused*) answer=refused ;;
+      *[Tt]imed\\ out*|*[Tt]imeout*|*TIMEOUT*|*nreachable*|*[Nn]o\\ route*) answer=silent ;;
+      *resol*|*not\\ known*|*lookup*|*bad\\ address*|*o\\ address*) answer=unresolved ;;
+      *) continue ;;
+    esac
+    break
+  done
+  printf '%s %s %s\\n' "$1" "$answer" "$with"
+}
+for target in $targets; do try "$target" & done
+wait
+"""
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """How one address answered, and the tool that tried it: the empty name where the guest has none."""
+
+    answer: Answer
+    tool: str
+
+
+def probe(at: At, isolation: Isolation) -> Shell:
+    """The command that tries every address that must, or must not, be reached from inside a guest."""
+    targets = shlex.join([*isolation.must_not_reach, *isolation.must_reach])
+    return Shell(at=at, command=_TRY.replace("$targets", targets), timeout=SECONDS)
+
+
+def judge_probes(outcomes: Mapping[str, Outcome], isolation: Isolation, attested: Attested | None) -> Judgement:
+    """`outcomes`: a host's name to how its probe ended. What was not tried, or in vain, proves nothing."""
+    return conclude([each for host, outcome in outcomes.items() for each in _guest(host, outcome, isolation)], attested)
+
+
+def _guest(host: str, outcome: Outcome, isolation: Isolation) -> Iterator[Finding]:
+    if not outcome.ok:
+        said = f"{host}: nothing could be tried from inside: {outcome.reason}"
+        yield Finding("unproved", said, (host,), doubt=False)
+        return
+    tried = _read(outcome.output)
+    for target in isolation.must_not_reach:
+        yield _forbidden(host, target, tried.get(target, _NOTHING))
+    for target in isolation.must_reach:
+        yield _control(host, target, tried.get(target, _NOTHING))
+    if not isolation.must_reach:
+        yield Finding("proved", f"{host}: no counter-check from inside: isolation.must_reach names no address")
+
+
+def _forbidden(host: str, target: str, tried: Tried) -> Finding:
+    at = f"{host}: {target}"
+    match tried.answer:
+        case "open" | "refused":
+            how = "answers" if tried.answer == "open" else "refuses the connection, so it is there"
+            mend = f"Find the way from {host} to {target} and close it, then connect the network cards again"
+            return Finding("violated", f"{at} {how} (tried with {tried.tool}); it must not be reached", (host,), mend)
+        case "silent":
+            return Finding("proved", f"{at} does not answer (tried with {tried.tool})", (host,))
+        case "unresolved":
+            mend = "Give its address instead of its name in isolation.must_not_reach"
+            return Finding("unproved", f"{at}: the guest cannot look its name up", (host,), mend)
+    return Finding("unproved", f"{at} could not be tried: {_without(tried)}", (host,), _TOOLS)
+
+
+def _control(host: str, target: str, tried: Tried) -> Finding:
+    at = f"{host}: {target}"
+    if tried.answer == "open":
+        return Finding("proved", f"{at} answers, as it must (tried with {tried.tool})", (host,))
+    if tried.answer == "unknown":
+        return Finding("unproved", f"{at} could not be tried: {_without(tried)}", (host,), _TOOLS)
+    mend = f"See why {target} cannot be reached, or name another address in isolation.must_reach"
+    said = f"{at} does not answer, though it must: the silence of the others proves nothing"
+    return Finding("unproved", said, (host,), mend)
+
+
+_NOTHING = Tried("unknown", "")
+_TOOLS = "Install nc, bash, python3 or curl there"
+
+
+def _without(tried: Tried) -> str:
+    return f"{tried.tool} does not say how it went" if tried.tool else "it has neither nc, bash, python3 nor curl"
+
+
+def _read(output: str) -> dict[str, Tried]:
+    """What the command printed, by address; what is not its own (a login banner, say) is passed over."""
+    lines = re.findall(r"^(\S+:[0-9]+) (open|refused|silent|unresolved|unknown) (\w*)$", output, re.MULTILINE)
+    return {target: Tried(answer, tool) for target, answer, tool in lines}
