@@ -70,14 +70,17 @@ class Hosts:
                 self._ssh[host.ssh] = SshTransport(host.ssh)
             return self._ssh[host.ssh]
 
-    def machine(self, at: At) -> Machine:
-        """The host's VM, found in its vCenter. Raises Trouble, Unreachable, Refused."""
-        from vmops.machine import find
+    def machine(self, at: At, *, anew: bool = False) -> Machine:
+        """The host's VM in its vCenter, the one found last unless it is looked for anew.
+
+        Raises Trouble, Unreachable, Refused.
+        """
+        from vmops.machine import find, known
 
         host = self.host(at)
         if not host.vm:
             raise Refused("the configuration names no vm for it")
-        return find(self._session(host.vcenter), host.vm)
+        return (find if anew else known)(self._session(host.vcenter), host.vm)
 
     def _session(self, vcenter: str) -> Session:
         from vmops.vcenter import Session

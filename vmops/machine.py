@@ -3,141 +3,258 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyVmomi import vim, vmodl
 
 from plans.networks import View
+from vmops import snapshots
 from vmops.networks import cards, label, look, passing, shut
+from vmops.tasks import INFO, OPEN, Say, quiet
 from vmops.transport import Limit, Trouble
-from vmops.vcenter import AnswerLost, Session, words
+from vmops.vcenter import AnswerLost, Found, Properties, Session, words
 
 ARRIVING = 15.0
 """Seconds after a lost answer in which the change it was for must show, if it ever arrived."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_POWER = "runtime.powerState"
+
+
+class Seen(NamedTuple):
+    """One look at a VM: its properties, its datastores' by their ids, and its latest tasks."""
+
+    told: Properties
+    datastores: dict[str, Properties]
+    tasks: list[tuple[vim.Task, Properties]]
+
+
+class Change(NamedTuple):
+    """One change of a VM. `kind` is part of its task's `descriptionId`, in small letters, in every vSphere.
+
+    `made`: what a look tells of it: something true, where it is made; None where no look can tell.
+    """
+
+    kind: str
+    start: Callable[[Seen], vim.Task]
+    made: Callable[[Seen], Any] | None
 
 
 class Machine:
-    """One VM. Each method looks before it changes anything, so that it may be called again, and looks after it.
+    """One VM. Each method looks before it changes anything, so that it may be called again.
 
-    A lost answer is never met by asking for the change again, but by looking for its task. All raise Trouble, with
-    what vCenter says, and the Unreachable, Refused, Cancelled, Overdue of a `Session`.
+    A lost answer is never met by asking for the change again, but by looking whether it was made. All raise Trouble,
+    with what vCenter says, and the Unreachable, Refused, Cancelled of a `Session`. Only snapshots that
+    carry the name of `ledger` are touched. `say` is told how far a change is.
     """
 
-    def __init__(self, session: Session, vm: vim.VirtualMachine, identity: str) -> None:
-        self._session, self._vm = session, vm
+    def __init__(self, session: Session, named: str, found: Found, identity: str) -> None:
+        self._session, self._named = session, named
+        self.vm, self._uuid = found
         self.identity = identity
 
-    def power(self, on: bool, limit: Limit) -> None:
+    def power(self, on: bool, limit: Limit, say: Say = quiet) -> None:
         """Powers it on, or off as if the plug were pulled; nothing where it is so already."""
         wanted = "poweredOn" if on else "poweredOff"
-        with _in_words():
-            if self._state() == wanted:
-                return
-            with suppress(vim.fault.InvalidPowerState):  # somebody was faster: what it is now tells
-                self._change(self._vm.PowerOnVM_Task if on else self._vm.PowerOffVM_Task, limit)
-            if (state := self._state()) != wanted:
-                raise Trouble(f"it is {state or 'in a state that vCenter does not tell'} instead of {wanted}")
+        switch = self.vm.PowerOnVM_Task if on else self.vm.PowerOffVM_Task
+        kind = "poweron" if on else "poweroff"
+        self._make(Change(kind, lambda _: switch(), lambda seen: str(seen.told[_POWER]) == wanted), limit, say)
 
     def networks(self) -> View:
         """Where its network cards lead, and who else is there, as vCenter tells it now."""
         with _in_words():
-            return look(self._session, self._vm, self.identity.partition("/")[0])
+            self._look()
+            return look(self._session, self.vm, self.identity.partition("/")[0])
 
-    def disconnect(self, limit: Limit) -> list[str]:
+    def disconnect(self, limit: Limit, say: Say = quiet) -> list[str]:
         """Lets nothing pass through any of its network cards, now and at power-on: the labels of all of them."""
+
+        def start(_: Seen) -> vim.Task:
+            changes = [shut(card) for card in passing(self._devices())]
+            task: vim.Task = self.vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes))
+            return task
+
         with _in_words():
-            if open_ := passing(self._devices()):
-                spec = vim.vm.ConfigSpec(deviceChange=[shut(card) for card in open_])
-                self._change(lambda: self._vm.ReconfigVM_Task(spec), limit)
-            if left := passing(self._devices()):
-                raise Trouble(f"{', '.join(map(label, left))} could not be disconnected, though vCenter says so")
+            if passing(self._devices()):
+                self._make(Change("reconfig", start, lambda _: not passing(self._devices())), limit, say)
             return [label(card) for card in cards(self._devices())]
 
     def _devices(self) -> Sequence[Any]:
-        devices: Sequence[Any] | None
-        devices = self._session.properties(self._vm, ["config.hardware.device"])["config.hardware.device"]
+        devices: Sequence[Any] | None = self._look("config.hardware.device").told["config.hardware.device"]
         if devices is None:
             raise Trouble("vCenter does not tell its hardware")
         return devices
 
-    def take_snapshot(self, name: str, description: str, limit: Limit) -> str:
-        """Its snapshot of that name, taken now unless it has one: the disks alone, without memory; the reference."""
+    def take_snapshot(self, name: str, description: str, ledger: str, limit: Limit, say: Say = quiet) -> str:
+        """Its snapshot of that name, taken now unless it has one: the disks alone, without memory; the reference.
+
+        Raises Trouble where it should have none now: what stands in the way is looked at first.
+        """
+        if not name.startswith(ours := snapshots.token(ledger)):
+            raise Trouble(f"the snapshot {name} would not be known as Quarterdeck's")
+
+        def made(seen: Seen) -> Any:
+            found = [each for each in snapshots.tree(seen.told) if each.name == name]
+            return self._one(found, name, seen).snapshot if found else None
+
+        def start(_: Seen) -> vim.Task:
+            task: vim.Task = self.vm.CreateSnapshot_Task(name, description, memory=False, quiesce=False)
+            return task
+
+        def fit(seen: Seen) -> None:
+            if why := "; ".join(snapshots.obstacles(seen.told, seen.datastores, ours)):
+                raise Trouble(f"no snapshot was taken: {why}")
+
+        taken = self._make(Change("createsnapshot", start, made), limit, say, snapshots.VM, fit)
+        return str(taken._moId)
+
+    def revert(self, snapshot: str, ledger: str, limit: Limit, say: Say = quiet) -> None:
+        """Brings it back to our snapshot of that reference or name, and leaves it off."""
+
+        def start(seen: Seen) -> vim.Task:
+            task: vim.Task = self._our(snapshot, ledger, seen).RevertToSnapshot_Task(None, suppressPowerOn=True)
+            return task
+
+        self._make(Change("revert", start, None), limit, say, ("snapshot",))
+        self.power(False, limit, say)
+
+    def remove_snapshot(self, snapshot: str, ledger: str, limit: Limit, say: Say = quiet) -> None:
+        """Removes our snapshot of that reference or name, and keeps its disks' changes and what grew from it."""
+        paths = ("snapshot", "runtime.consolidationNeeded")
+
+        def start(seen: Seen) -> vim.Task:
+            task: vim.Task = self._our(snapshot, ledger, seen).RemoveSnapshot_Task(False, consolidate=True)
+            return task
+
+        def gone(seen: Seen) -> bool:
+            return not any(snapshot in (each.name, each.snapshot._moId) for each in snapshots.tree(seen.told))
+
+        self._make(Change("remove", start, gone), limit, say, paths)
+        joined = Change("consolidate", lambda _: self.vm.ConsolidateVMDisks_Task(), _consolidated)
+        self._make(joined, limit, say, paths)
+
+    def _make(
+        self,
+        change: Change,
+        limit: Limit,
+        say: Say,
+        paths: Sequence[str] = (),
+        fit: Callable[[Seen], None] = lambda seen: None,
+    ) -> Any:
+        """Makes a change unless it is made already; what its task came to, or what a look at `paths` told.
+
+        `fit` may refuse it, by a look. What is under way on the VM already ends first: it may be this
+        very change, begun before a crash.
+        """
         with _in_words():
-            if not (found := self._snapshots(name)):
-                self._change(
-                    lambda: self._vm.CreateSnapshot_Task(name, description, memory=False, quiesce=False), limit
-                )
-                found = self._snapshots(name)
-            return str(self._one(found, name)._moId)
-
-    def revert(self, snapshot: str, limit: Limit) -> None:
-        """Brings it back to the snapshot of that reference or name, and leaves it off."""
-        with _in_words():
-            to = self._one(self._snapshots(snapshot), snapshot)
-            self._change(lambda: to.RevertToSnapshot_Task(None, suppressPowerOn=True), limit)
-        self.power(False, limit)
-
-    def remove_snapshot(self, snapshot: str, limit: Limit) -> None:
-        """Removes the snapshot of that reference or name, and keeps its disks' changes and what grew from it."""
-        with _in_words():
-            if not (found := self._snapshots(snapshot)):
-                return
-            gone = self._one(found, snapshot)
-            self._change(lambda: gone.RemoveSnapshot_Task(removeChildren=False, consolidate=True), limit)
-            if self._snapshots(snapshot):
-                raise Trouble(f"the snapshot {snapshot} is still there though vCenter says that it was removed")
-
-    def _state(self) -> str | None:
-        state = self._session.properties(self._vm, ["runtime.powerState"])["runtime.powerState"]
-        return state and str(state)
-
-    def _change(self, start: Callable[[], vim.Task], limit: Limit) -> None:
-        """Starts a task and waits for its good end; one that is under way on the VM already is waited for first."""
-        while True:
-            before = {task._moId for task in self._tasks()}
-            try:
+            while True:
+                limit.check()
+                seen = self._look(_POWER, *paths)
+                if change.made and (made := change.made(seen)):
+                    return made
+                if under_way := next((task for task, info in seen.tasks if info.get("info.state") in OPEN), None):
+                    self._let_end(under_way, limit, say)
+                    continue
+                fit(seen)
                 try:
-                    task = self._session.change(start)
-                except AnswerLost as lost:
-                    task = self._arrived(before, lost, limit)
-                self._session.wait(task, self._vm, limit)
-                return
-            except vim.fault.TaskInProgress as busy:  # said at once, or by the task that was refused
-                self._let_end(busy.task, limit)
+                    result = self._started(change, seen, limit, say)
+                except vim.fault.TaskInProgress as busy:  # said at once, or by the task that was refused
+                    self._let_end(busy.task, limit, say)
+                    continue
+                except vmodl.MethodFault:  # somebody was faster, or a host's word was lost: what it is now tells
+                    if change.made and (made := change.made(self._look(_POWER, *paths))):
+                        return made
+                    raise
+                return result if result or not change.made else self._shown(change, paths)
 
-    def _arrived(self, before: set[str], lost: AnswerLost, limit: Limit) -> vim.Task:
-        """The task that came of a change whose answer was lost. Raises `lost` where none did."""
+    def _shown(self, change: Change, paths: Sequence[str]) -> Any:
+        if made := change.made and change.made(self._look(_POWER, *paths)):
+            return made
+        raise Trouble("vCenter says that it was done, but the VM does not show it; look at it in vCenter")
+
+    def _started(self, change: Change, seen: Seen, limit: Limit, say: Say) -> Any:
+        """What the change's task came to."""
+        try:
+            task = self._session.change(lambda: change.start(seen))
+        except AnswerLost as lost:
+            say(str(lost))
+            known = {task._moId for task, _ in seen.tasks}
+            if (arrived := self._arrived(change, known, lost, limit)) is None:
+                return None
+            task = arrived
+        return self._session.wait(task, self.vm, limit, say)
+
+    def _arrived(self, change: Change, known: set[str], lost: AnswerLost, limit: Limit) -> vim.Task | None:
+        """The task that came of a change whose answer was lost; None where the VM shows that it was made.
+
+        Raises Trouble where neither comes to light.
+        """
         arriving = Limit.of(ARRIVING)
-        while arriving.left:
-            if new := [task for task in self._tasks() if task._moId not in before]:
-                return new[-1]
+        while True:
+            seen = self._look(_POWER, "snapshot", "runtime.consolidationNeeded")
+            for task, info in seen.tasks:
+                if task._moId not in known and change.kind in str(info.get("info.descriptionId")).lower():
+                    return task
+            if change.made and change.made(seen):
+                return None
+            if not arriving.left:
+                raise Trouble(
+                    f"{lost}; nothing came of it so far. Look at the VM, then let the step run again"
+                ) from lost
             limit.pause(0.5)
-        raise Trouble(f"{lost}; no task came of it. Look at the VM, then let the step run again") from lost
 
-    def _tasks(self) -> Sequence[vim.Task]:
-        return self._session.properties(self._vm, ["recentTask"])["recentTask"] or ()
-
-    def _let_end(self, task: vim.Task | None, limit: Limit) -> None:
+    def _let_end(self, task: vim.Task | None, limit: Limit, say: Say) -> None:
+        say("something else is under way on the VM: waiting for its end")
+        limit.pause(0.1)
         if task is None:
             return limit.pause(1.0)
         with suppress(vmodl.MethodFault):  # how another's task ends is not ours to judge
-            self._session.wait(task, self._vm, limit)
+            self._session.wait(task, self.vm, limit, say)
 
-    def _snapshots(self, wanted: str) -> list[vim.vm.Snapshot]:
-        """Those of that name, or the one of that reference."""
-        return [each.snapshot for each in self._tree() if wanted in (each.name, each.snapshot._moId)]
+    def _look(self, *paths: str) -> Seen:
+        """These properties, and more that is in the same answer. Raises Trouble where the VM is another one now."""
+        wanted: dict[type, Sequence[str]] = {
+            vim.VirtualMachine: tuple(dict.fromkeys((*paths, "name", "config.instanceUuid"))),
+            vim.Datastore: snapshots.DATASTORE,
+            vim.Task: INFO,
+        }
+        try:
+            found = self._session.around(self.vm, ("datastore", "recentTask"), wanted)
+        except vmodl.fault.ManagedObjectNotFound as gone:
+            raise self._another("is gone") from gone
+        told = next(told for thing, told in found if thing._moId == self.vm._moId)
+        uuid = told.get("config.instanceUuid")
+        if uuid != self._uuid:
+            raise self._another(f"has the instance UUID {uuid} now")
+        if not _UUID.fullmatch(self._named) and told.get("name") != self._named.rpartition("/")[2]:
+            raise self._another(f"is called {told.get('name')} now")
+        return Seen(
+            {path: told.get(path) for path in wanted[vim.VirtualMachine]},
+            {thing._moId: told for thing, told in found if isinstance(thing, vim.Datastore)},
+            [(thing, told) for thing, told in found if isinstance(thing, vim.Task)],
+        )
 
-    def _one(self, found: Sequence[vim.vm.Snapshot], wanted: str) -> vim.vm.Snapshot:
+    def _another(self, what: str) -> Trouble:
+        return Trouble(
+            f"the VM {self._named} ({self._uuid}) that was found in {self._session.name} {what}: nothing more is done "
+            "to it. The next run looks for it anew"
+        )
+
+    def _our(self, wanted: str, ledger: str, seen: Seen) -> vim.vm.Snapshot:
+        found = [each for each in snapshots.tree(seen.told) if wanted in (each.name, each.snapshot._moId)]
+        one = self._one(found, wanted, seen)
+        if not one.name.startswith(snapshots.token(ledger)):
+            raise Trouble(
+                f"the snapshot {wanted} is called “{one.name}”: it is not ours to touch. See to it in vCenter"
+            )
+        return one.snapshot
+
+    @staticmethod
+    def _one(found: Sequence[vim.vm.SnapshotTree], wanted: str, seen: Seen) -> vim.vm.SnapshotTree:
         if len(found) == 1:
             return found[0]
-        there = ", ".join(f"{each.name} ({each.snapshot._moId})" for each in self._tree()) or "none"
+        there = ", ".join(f"{each.name} ({each.snapshot._moId})" for each in snapshots.tree(seen.told)) or "none"
         raise Trouble(f"{len(found)} snapshots are {wanted} instead of one; there are: {there}")
-
-    def _tree(self) -> list[vim.vm.SnapshotTree]:
-        roots = self._session.properties(self._vm, ["snapshot.rootSnapshotList"])["snapshot.rootSnapshotList"]
-        return list(_walk(roots or ()))
 
 
 def find(session: Session, named: str) -> Machine:
@@ -145,26 +262,39 @@ def find(session: Session, named: str) -> Machine:
     with _in_words():
         found = _find(session, named)
         if len(found) != 1:
-            there = ": " + ", ".join(sorted(_path(session, vm) for vm in found)) if found else ""
+            there = ": " + ", ".join(sorted(_path(session, vm) for vm, _ in found)) if found else ""
             mend = "give its inventory path or instance UUID" if found else "see what the user may see in vCenter"
             raise Trouble(f"{session.name} has {len(found) or 'no'} VMs {named}{there}; {mend}")
-        uuid = session.properties(found[0], ["config.instanceUuid"])["config.instanceUuid"]
-        if not uuid:
+        if not found[0].uuid:
             raise Trouble(f"{session.name} does not tell the instance UUID of {named}")
-        own = session.read(lambda content: content.about.instanceUuid)
-        return Machine(session, found[0], f"{own}/{uuid}")
+        session.found[named] = found[0]
+        return known(session, named)
 
 
-def _find(session: Session, named: str) -> list[vim.VirtualMachine]:
+def known(session: Session, named: str) -> Machine:
+    """The VM that was found by that name, path or UUID last; found now where none was.
+
+    Each of its methods sees to it that it is still that one: only `find` takes another one for it.
+    """
+    if named not in session.found:
+        return find(session, named)
+    center = session.read(lambda content: content.about.instanceUuid)
+    return Machine(session, named, session.found[named], f"{center}/{session.found[named].uuid}")
+
+
+def _find(session: Session, named: str) -> list[Found]:
+    uuid = "config.instanceUuid"
+    if "/" not in named and not _UUID.fullmatch(named):
+        each = session.each_vm(["name", uuid])
+        return [Found(vm, told.get(uuid, "")) for vm, told in each if told.get("name") == named]
     if _UUID.fullmatch(named):
-        return session.read(
-            lambda content: list(content.searchIndex.FindAllByUuid(None, named, vmSearch=True, instanceUuid=True))
-        )
-    if "/" in named:
+        vms = session.read(lambda content: content.searchIndex.FindAllByUuid(None, named, True, True))
+    else:
         path = named.strip("/")
-        found = session.read(lambda content: content.searchIndex.FindByInventoryPath(path))
-        return [found] if isinstance(found, vim.VirtualMachine) else []
-    return [vm for vm, told in session.each_vm(["name"]) if told.get("name") == named]
+        one = session.read(lambda content: content.searchIndex.FindByInventoryPath(path))
+        vms = [one] if isinstance(one, vim.VirtualMachine) else []
+    told = session.properties_of(vms, [uuid])
+    return [Found(vm, told[vm._moId][uuid] or "") for vm in vms]
 
 
 def _path(session: Session, thing: Any) -> str:
@@ -177,10 +307,8 @@ def _path(session: Session, thing: Any) -> str:
     return "/" + "/".join(reversed(steps[:-1]))
 
 
-def _walk(trees: Sequence[vim.vm.SnapshotTree]) -> Iterator[vim.vm.SnapshotTree]:
-    for tree in trees:
-        yield tree
-        yield from _walk(tree.childSnapshotList)
+def _consolidated(seen: Seen) -> bool:
+    return not seen.told["runtime.consolidationNeeded"]
 
 
 @contextmanager

@@ -1,18 +1,21 @@
-"""Touches one vCenter: a verified session that logs in again, exact properties, tasks waited for till a deadline."""
+"""Touches one vCenter: a verified session that logs in again, exact properties, changes that are never made twice."""
 
 import logging
 import ssl
 import threading
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from plans.environment import VCenter
+from vmops.tasks import INFO, Say, Watch, follow, quiet
 from vmops.transport import Limit, Lost, Refused, Trouble, Unreachable
 
 API = "vim.version.version11"
@@ -21,8 +24,14 @@ API = "vim.version.version11"
 SECONDS = 30.0
 """For one answer of vCenter's; a wait for updates asks for less."""
 
-UPDATES = 2
-"""Seconds after which a wait for news comes back without any, so that somebody who wants to stop is heard."""
+IDLE = 60
+"""Seconds after which an unused connection is not used again: something between may have dropped it without a word."""
+
+PATIENCE = 120.0
+"""Seconds that a wait for a task outlives vCenter's silence: a restart of its services takes so long."""
+
+BROKEN = (OSError, HTTPException, ExpatError, zlib.error)
+"""What comes out of pyVmomi where no answer, half an answer or another's answer came."""
 
 T = TypeVar("T")
 Content = Any
@@ -36,16 +45,24 @@ class AnswerLost(Lost):
     """A change was sent and no answer came: whether it was made is not known."""
 
 
+class Found(NamedTuple):
+    """A VM that was found, and the instance UUID by which it must be known again."""
+
+    vm: vim.VirtualMachine
+    uuid: str
+
+
 class Session:
     """One session of one vCenter, for any number of threads; it logs in at the first use.
 
-    Raises Unreachable, Refused and Trouble, each with a sentence; what vSphere itself refuses comes as its own faults
-    (`vmodl.MethodFault`) for the caller to judge.
+    `found` are the VMs that were found, by what they were looked for. Raises Unreachable, Refused and Trouble, each
+    with a sentence; what vSphere itself refuses comes as its own faults (`vmodl.MethodFault`) for the caller to judge.
     """
 
     def __init__(self, vcenter: VCenter) -> None:
         self._vcenter = vcenter
         self.name = f"vCenter {vcenter.host}"
+        self.found: dict[str, Found] = {}
         self._stub = SoapStubAdapter(
             host=vcenter.host,
             port=vcenter.port,
@@ -54,11 +71,13 @@ class Session:
             # Always given: without one pyVmomi does not verify a vCenter on localhost.
             sslContext=self._context(),
             httpConnectionTimeout=SECONDS,
+            connectionPoolTimeout=IDLE,
         )
         self._lock = threading.Lock()
         self._generation = 0
+        self._closed = False
         self._content: Content = None
-        self._collectors: list[Any] = []
+        self._shelves: defaultdict[str, list[Any]] = defaultdict(list)
 
     def read(self, ask: Callable[[Content], T]) -> T:
         """What `ask` finds. It may be asked twice: after a new login, or where the connection was lost."""
@@ -70,18 +89,26 @@ class Session:
                 self._forget(generation)
                 if last:
                     raise
-            except (OSError, HTTPException, ExpatError) as error:
+            except BROKEN as error:
                 if last:
-                    raise self._unreachable(error) from error
+                    raise self._no_answer(error) from error
         raise AssertionError
 
     def change(self, do: Callable[[], T]) -> T:
-        """What `do` answers; it is called once. Raises AnswerLost."""
-        self._logged_in()
-        try:
-            return do()
-        except (OSError, HTTPException, ExpatError) as error:
-            raise AnswerLost(f"{self.name}: its answer was lost: {error or type(error).__name__}") from error
+        """What `do` answers. It is called once, and again only where vCenter said that it did nothing for want of a
+        login. Raises AnswerLost.
+        """
+        for last in (False, True):
+            _, generation = self._logged_in()
+            try:
+                return do()
+            except vim.fault.NotAuthenticated:
+                self._forget(generation)
+                if last:
+                    raise
+            except BROKEN as error:
+                raise AnswerLost(f"{self.name}: its answer was lost: {_cause(error)}") from error
+        raise AssertionError
 
     def properties(self, thing: Any, paths: Sequence[str]) -> Properties:
         """Exactly these properties of one object in one call; what vCenter does not tell is None.
@@ -94,128 +121,125 @@ class Session:
         """The same of several objects of one type, by their ids, in one call."""
         if not things:
             return {}
-        collect = vmodl.query.PropertyCollector
-        wanted = collect.FilterSpec(
-            propSet=[collect.PropertySpec(type=type(things[0]), pathSet=list(paths))],
-            objectSet=[collect.ObjectSpec(obj=thing) for thing in things],
-        )
-        told = {
-            each.obj._moId: {p.name: p.val for p in each.propSet}
-            for each in self.read(lambda _: self._retrieve(wanted))
-        }
+        objects = [vmodl.query.PropertyCollector.ObjectSpec(obj=thing) for thing in things]
+        told = {each._moId: found for each, found in self._ask({type(things[0]): paths}, objects)}
         return {thing._moId: {path: told.get(thing._moId, {}).get(path) for path in paths} for thing in things}
+
+    def around(
+        self, thing: Any, through: Sequence[str], paths: Mapping[type, Sequence[str]]
+    ) -> list[tuple[Any, Properties]]:
+        """Properties, by type, of an object and of those that its properties `through` lead to, in one call.
+
+        Raises ManagedObjectNotFound (`vmodl.fault`) where the object is gone.
+        """
+        collect = vmodl.query.PropertyCollector
+        ways = [collect.TraversalSpec(type=type(thing), path=path, skip=False) for path in through]
+        return self._ask(paths, [collect.ObjectSpec(obj=thing, selectSet=ways)])
 
     def each_vm(self, paths: Sequence[str]) -> list[tuple[Any, Properties]]:
         """Every VM that may be seen, with these properties, in one call beside those that make the view."""
         collect = vmodl.query.PropertyCollector
 
-        def ask(content: Content) -> list[Any]:
+        def ask(content: Content) -> list[tuple[Any, Properties]]:
             view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
             try:
                 through = collect.TraversalSpec(name="each", type=type(view), path="view", skip=False)
-                wanted = collect.FilterSpec(
-                    propSet=[collect.PropertySpec(type=vim.VirtualMachine, pathSet=list(paths))],
-                    objectSet=[collect.ObjectSpec(obj=view, skip=True, selectSet=[through])],
-                )
-                return self._retrieve(wanted)
+                objects = [collect.ObjectSpec(obj=view, skip=True, selectSet=[through])]
+                return self._retrieve({vim.VirtualMachine: paths}, objects)
             finally:
-                with suppress(vmodl.MethodFault):
+                with suppress(vmodl.MethodFault, *BROKEN):
                     view.DestroyView()
 
-        return [(each.obj, {p.name: p.val for p in each.propSet}) for each in self.read(ask)]
+        return self.read(ask)
 
-    def wait(self, task: vim.Task, vm: vim.VirtualMachine, limit: Limit) -> Any:
-        """Waits until the task has ended; its result.
+    def wait(self, task: vim.Task, vm: vim.VirtualMachine, limit: Limit, say: Say = quiet) -> Any:
+        """Waits until a task of the VM has ended well; its result. `say` is told how far it is.
 
-        Raises the task's own fault; Trouble where the VM asks a question that only a person can answer; Cancelled,
-        Overdue: the task goes on then.
+        Raises the task's own fault; Trouble where the VM asks a question that only a person can answer, the limit is
+        over or vCenter stays silent; Cancelled. Whatever is raised, the task goes on.
         """
-        collect = vmodl.query.PropertyCollector
-        wanted = collect.FilterSpec(
-            propSet=[
-                collect.PropertySpec(type=vim.Task, pathSet=["info.state", "info.error", "info.result"]),
-                collect.PropertySpec(type=vim.VirtualMachine, pathSet=["runtime.question"]),
-            ],
-            objectSet=[collect.ObjectSpec(obj=task), collect.ObjectSpec(obj=vm)],
-        )
-        told = self.read(lambda _: self._watch(wanted, limit))
-        match told.get("info.state"):
-            case "success":
-                return told.get("info.result")
-            case "error":
-                raise told["info.error"]
-            case _:
-                question = told["runtime.question"].text
-                raise Trouble(f"{self.name}: the VM waits for an answer; give it in the vSphere Client: {question}")
+
+        def look(seconds: int) -> tuple[Properties, Any]:
+            patience = Limit.of(PATIENCE, limit.cancel)
+            while True:
+                try:
+                    return self.read(lambda _: self._listen(task, vm, seconds))
+                except Unreachable as gone:
+                    if not min(patience.left, limit.left):
+                        raise Trouble(f"{gone}; what it was told to do goes on there") from gone
+                    patience.pause(min(1.0, patience.left))
+                except vmodl.fault.ManagedObjectNotFound as gone:
+                    raise Trouble(f"{self.name} has forgotten the task: how it ended is unknown; look there") from gone
+
+        return follow(look, limit, say)
 
     def close(self) -> None:
-        """Logs out."""
+        """Logs out, which ends all that the session had on vCenter; nobody logs in again."""
         with self._lock:
-            content, self._content = self._content, None
+            content, self._content, self._closed = self._content, None, True
         if content:
-            with suppress(vmodl.MethodFault, OSError, HTTPException):
+            with suppress(vmodl.MethodFault, *BROKEN):
                 content.sessionManager.Logout()
         self._stub.DropConnections()
 
-    def _watch(self, wanted: Any, limit: Limit) -> dict[str, Any]:
-        """What the filter's objects told until a task had ended or a question was asked."""
-        told: dict[str, Any] = {}
-        with self._collector() as collector:
-            news = collector.CreateFilter(wanted, partialUpdates=False)
-            version = ""
-            options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=UPDATES)
-            while told.get("info.state") not in ("success", "error") and not told.get("runtime.question"):
-                limit.check()
-                updates = collector.WaitForUpdatesEx(version, options)
-                if updates is None:
-                    continue
-                version = updates.version
-                for update in (one for each in updates.filterSet for one in each.objectSet):
-                    told |= {change.name: change.val for change in update.changeSet}
-            news.Destroy()
-        return told
+    def _listen(self, task: vim.Task, vm: vim.VirtualMachine, seconds: int) -> tuple[Properties, Any]:
+        """A task's info and the VM's question, as soon as there is news of either, after that many seconds at most."""
+        with self._kept(vm._moId, lambda content: Watch(_collector(content), vm)) as watch:
+            watch.listen(seconds)
+            info, question = watch.told(task), watch.told(vm).get("runtime.question")
+        if not info:  # a VM need not tell its tasks; this one is known all the same
+            info = self._retrieve({vim.Task: INFO}, [vmodl.query.PropertyCollector.ObjectSpec(obj=task)])[0][1]
+        return info, question
 
-    def _retrieve(self, wanted: Any) -> list[Any]:
-        with self._collector() as collector:
-            page = collector.RetrievePropertiesEx([wanted], vmodl.query.PropertyCollector.RetrieveOptions())
+    def _ask(self, paths: Mapping[type, Sequence[str]], objects: Sequence[Any]) -> list[tuple[Any, Properties]]:
+        return self.read(lambda _: self._retrieve(paths, objects))
+
+    def _retrieve(self, paths: Mapping[type, Sequence[str]], objects: Sequence[Any]) -> list[tuple[Any, Properties]]:
+        collect = vmodl.query.PropertyCollector
+        sets = [collect.PropertySpec(type=kind, pathSet=list(names)) for kind, names in paths.items()]
+        wanted = collect.FilterSpec(propSet=sets, objectSet=list(objects))
+        with self._kept("", _collector) as collector:
+            page = collector.RetrievePropertiesEx([wanted], collect.RetrieveOptions())
             found = []
             while page:
                 found += page.objects
                 page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
-            return found
+        return [(each.obj, {one.name: one.val for one in each.propSet}) for each in found]
 
     @contextmanager
-    def _collector(self) -> Iterator[Any]:
-        """A collector for one thread; one that failed is not used again."""
+    def _kept(self, key: str, make: Callable[[Content], T]) -> Iterator[T]:
+        """One of that shelf, or a new one, for this thread alone; put back as long as its session lives."""
         content, generation = self._logged_in()
         with self._lock:
-            collector = self._collectors.pop() if self._collectors else None
-        yield (collector := collector or content.propertyCollector.CreatePropertyCollector())
-        with self._lock:
-            if generation == self._generation:
-                self._collectors.append(collector)
+            shelf = self._shelves[key] if generation == self._generation else []
+            one = shelf.pop() if shelf else None
+        one = one or make(content)
+        try:
+            yield one
+        finally:
+            with self._lock:
+                if generation == self._generation:
+                    self._shelves[key].append(one)
 
     def _logged_in(self) -> tuple[Content, int]:
         with self._lock:
+            if self._closed:
+                raise Unreachable(f"{self.name}: Quarterdeck has logged out there, it is stopping")
             if self._content is None:
                 self._content = self._log_in()
             return self._content, self._generation
 
     def _log_in(self) -> Content:
+        self._stub.cookie = ""
         try:
             content: Content = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
             content.sessionManager.Login(self._vcenter.username, self._vcenter.password)
-        except ssl.SSLCertVerificationError as error:
-            raise Refused(
-                f"{self.name}: its certificate is not trusted ({error.verify_message}); ca_file must hold the CA that "
-                f"signed it, and host be a name in it"
-            ) from error
         except vim.fault.InvalidLogin as fault:
             raise Refused(f"{self.name} refuses the user {self._vcenter.username} or its password") from fault
         except vmodl.MethodFault as fault:
             raise Refused(f"{self.name} refuses the login: {words(fault)}") from fault
-        except (OSError, HTTPException, ExpatError) as error:
-            raise self._unreachable(error) from error
+        except BROKEN as error:
+            raise self._no_answer(error) from error
         return content
 
     def _forget(self, generation: int) -> None:
@@ -223,7 +247,7 @@ class Session:
         with self._lock:
             if generation == self._generation:
                 self._content, self._generation = None, generation + 1
-                self._collectors.clear()
+                self._shelves.clear()
 
     def _context(self) -> ssl.SSLContext:
         if not self._vcenter.verify:
@@ -237,11 +261,23 @@ class Session:
         except OSError as error:
             raise Refused(f"{self.name}: ca_file {self._vcenter.ca_file} cannot be used: {error.strerror}") from error
 
-    def _unreachable(self, error: Exception) -> Unreachable:
-        cause = getattr(error, "strerror", None) or error or type(error).__name__
-        return Unreachable(f"{self.name} at port {self._vcenter.port} cannot be reached: {cause}")
+    def _no_answer(self, error: Exception) -> Trouble:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Refused(
+                f"{self.name}: its certificate is not trusted ({error.verify_message}); ca_file must hold the CA that "
+                f"signed it, and host be a name in it"
+            )
+        return Unreachable(f"{self.name} at port {self._vcenter.port} cannot be reached: {_cause(error)}")
 
 
 def words(fault: Exception) -> str:
     """What a fault of vSphere's says; its name where it says nothing."""
     return str(getattr(fault, "msg", "") or type(fault).__name__.rpartition(".")[2]).rstrip(".")
+
+
+def _collector(content: Content) -> Any:
+    return content.propertyCollector.CreatePropertyCollector()
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
