@@ -160,6 +160,14 @@ def serve(config: ConfigFile) -> None:
 
 
 @app.command()
+def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Test everything that a run would need, and say how to mend what is wrong."""
+    from bot.doctor import doctor as examine
+
+    raise typer.Exit(examine(config, as_json=as_json))
+
+
+@app.command()
 def lab(
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the lab lives.")] = Path(
         "quarterdeck-lab"

@@ -1,0 +1,28 @@
+"""Decides which privileges of vCenter Quarterdeck needs on a VM, and says what for (docs/vcenter-role.md)."""
+
+from plans.environment import Host
+
+STAGING = {
+    "VirtualMachine.Interact.PowerOn": "staging is powered on once it is proved isolated",
+    "VirtualMachine.Interact.PowerOff": "a VM is off before it is reverted, and stays off until it is proved isolated",
+    "VirtualMachine.State.CreateSnapshot": "the snapshot before each deployment",
+    "VirtualMachine.State.RevertToSnapshot": "the way back to it",
+    "VirtualMachine.State.RemoveSnapshot": "it goes when the next one is taken; disks are consolidated",
+    "VirtualMachine.Config.EditDevice": "a network card on a wrong network is taken off it",
+    "VirtualMachine.Interact.DeviceConnection": "that card is disconnected, now and at power-on",
+}
+PROD = {
+    "VirtualMachine.State.CreateSnapshot": "the snapshot before each promotion",
+    "VirtualMachine.State.RemoveSnapshot": "it goes before it is too old; disks are consolidated",
+}
+GUEST = {
+    "VirtualMachine.GuestOperations.Execute": "steps are started and stopped through VMware Tools",
+    "VirtualMachine.GuestOperations.Modify": "archives are uploaded, and each step's files written",
+    "VirtualMachine.GuestOperations.Query": "output and exit codes are read back",
+}
+
+
+def needed(host: Host, *, staging: bool, prod: bool) -> dict[str, str]:
+    """What is needed on the host's VM, and why, by privilege id."""
+    snapshotted = prod and host.protection == "snapshot"
+    return (STAGING if staging else {}) | (PROD if snapshotted else {}) | (GUEST if host.guest else {})

@@ -1,0 +1,124 @@
+"""Touches one vCenter to look and never to change: its clock, networks and privileges, and what a VM is like."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from pyVmomi import vim, vmodl
+
+from vmops import snapshots
+from vmops.machine import Machine
+from vmops.transport import Trouble
+from vmops.vcenter import Session, words
+
+
+class About(msgspec.Struct, frozen=True):
+    """`version` is what the vCenter calls itself, `api` a number like 8.0.3.0, `now` its clock."""
+
+    version: str
+    api: str
+    now: datetime
+
+
+class Vm(msgspec.Struct, frozen=True, kw_only=True):
+    """A VM as it is now; None is what vCenter does not tell.
+
+    `obstacles` are why a run would take no snapshot of it now, each a sentence with its mend (`vmops.snapshots`).
+    """
+
+    power: str | None
+    tools: str | None
+    guest_ready: bool | None
+    obstacles: tuple[str, ...]
+
+
+_STATE = ("runtime.powerState", "guest.toolsRunningStatus", "guest.guestOperationsReady", "datastore")
+
+_OURS = snapshots.token("")
+"""How the names of Quarterdeck's own snapshots begin, whichever ledger they are for."""
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What vSphere does not want to tell, as a sentence."""
+    try:
+        yield
+    except vmodl.MethodFault as fault:
+        raise Trouble(f"vCenter does not tell: {words(fault)}") from fault
+
+
+@_in_words()
+def about(session: Session) -> About:
+    """The vCenter, once logged in. Raises as `Session`, and Trouble."""
+
+    def ask(content: Any) -> About:
+        now = vim.ServiceInstance("ServiceInstance", content.rootFolder._stub).CurrentTime()
+        return About(content.about.fullName, content.about.apiVersion, now)
+
+    return session.read(ask)
+
+
+@_in_words()
+def look(session: Session, machine: Machine) -> Vm:
+    """What decides whether a run can use a VM, in two calls. Raises as `Session`, and Trouble."""
+    told = session.properties(_reference(session, machine), [*_STATE, *snapshots.VM])
+    stores = session.properties_of(told["datastore"] or (), snapshots.DATASTORE)
+    return Vm(
+        power=_word(told["runtime.powerState"]),
+        tools=_word(told["guest.toolsRunningStatus"]),
+        guest_ready=told["guest.guestOperationsReady"],
+        obstacles=tuple(snapshots.obstacles(told, stores, _OURS)),
+    )
+
+
+@_in_words()
+def lacking(session: Session, machine: Machine, privileges: Sequence[str]) -> tuple[str, ...]:
+    """Those of the privileges that the user does not have on the VM. Raises as `Session`, and Trouble."""
+    vm = _reference(session, machine)
+    manager = session.read(lambda content: content.sessionManager)
+    login = session.properties(manager, ["currentSession"])["currentSession"]
+    try:
+        told = session.read(
+            lambda content: content.authorizationManager.HasPrivilegeOnEntities([vm], login.key, list(privileges))
+        )
+        held = {one.privId for each in told for one in each.privAvailability if one.isGranted}
+    except (vmodl.fault.NotSupported, vmodl.fault.MethodNotFound):
+        told = session.read(
+            lambda content: content.authorizationManager.FetchUserPrivilegeOnEntities([vm], login.userName)
+        )
+        held = {name for each in told for name in each.privileges}
+    return tuple(name for name in privileges if name not in held)
+
+
+@_in_words()
+def networks(session: Session) -> Counter[str]:
+    """How many networks of each name there are, of those that the user may see. Raises as `Session`, and Trouble."""
+
+    def ask(content: Any) -> list[Any]:
+        view = content.viewManager.CreateContainerView(content.rootFolder, [vim.Network], True)
+        try:
+            return list(view.view)
+        finally:
+            view.DestroyView()
+
+    found = session.read(ask)
+    names: Counter[str] = Counter()
+    for kind in {type(one) for one in found}:
+        told = session.properties_of([one for one in found if type(one) is kind], ["name"])
+        names.update(str(each["name"]) for each in told.values())
+    return names
+
+
+def _reference(session: Session, machine: Machine) -> Any:
+    uuid = machine.identity.rpartition("/")[2]
+    found = session.read(lambda content: content.searchIndex.FindAllByUuid(None, uuid, True, True))
+    if len(found) != 1:
+        raise Trouble(f"{session.name} has {len(found) or 'no'} VMs of the instance UUID {uuid}")
+    return found[0]
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)
