@@ -45,8 +45,9 @@ try() {
     with=$tool
     if words=$("with_$tool" "$address" "$port" 2>&1 </dev/null); then answer=open; break; fi
     case $words in
+      *[Uu]sage*|*option*) continue ;;
       *[Rr]efused*) answer=refused ;;
-      *[Tt]imed\\ out*|*[Tt]imeout*|*TIMEOUT*|*nreachable*|*[Nn]o\\ route*) answer=silent ;;
+      *[Tt]imed\\ out*|*onnection\\ timeout*|*TIMEOUT*|*nreachable*|*[Nn]o\\ route*) answer=silent ;;
       *resol*|*not\\ known*|*lookup*|*bad\\ address*|*o\\ address*) answer=unresolved ;;
       *) continue ;;
     esac

@@ -1,5 +1,6 @@
 """The commands on a lab host's PATH: they answer as the ones that they stand in for."""
 
+import json
 import os
 import socket
 import sqlite3
@@ -201,3 +202,34 @@ def test_the_backup_share_keeps_what_it_got(vm: Vm) -> None:
     assert vm.run("backup-share put orders-20260101")[0] == 1
     assert vm.run("backup-share list")[1] == "orders-20260101\norders-20260102\n"
     assert vm.run("backup-share get out && cat out")[1] == "orders-20260102\n20260102\n"
+
+
+def test_nc_reaches_the_vms_of_its_own_networks_alone(lab_folder: Path, vm: Vm) -> None:
+    def wired(name: str, *nics: tuple[str, bool]) -> None:
+        (lab_folder / "vms" / name).mkdir(parents=True, exist_ok=True)
+        record = {"name": name, "nics": [{"network": network, "connected": on} for network, on in nics]}
+        (lab_folder / "vms" / name / "vm.json").write_text(json.dumps(record))
+
+    (lab_folder / "hosts").write_text("127.0.0.1 prod-web\n127.0.0.2 staging-web\n127.0.0.3 staging-db\n")
+    vm.environment["LAB_ADDRESS"] = "127.0.0.2"
+    wired("prod-web", ("prod-lan", True))
+    wired("staging-web", ("isolated", True), ("prod-lan", False))
+    wired("staging-db", ("isolated", True))
+    with socket.create_server(("0.0.0.0", 0)) as door, socket.create_server(("127.0.0.3", 0)) as closed:
+        port, refused = door.getsockname()[1], closed.getsockname()[1]
+        closed.close()
+        there = f"Connection to staging-db {port} port [tcp/*] succeeded!\n"
+        assert vm.run(f"nc -v -z -w 3 staging-db {port}") == (0, "", there)
+        assert vm.run(f"nc -vz 127.0.0.3 {port}")[0] == 0
+        assert vm.run(f"nc -vz localhost {port}")[0] == 0
+        assert vm.run(f"nc -vz 127.0.0.9 {port}")[0] == 0
+        away = f"nc: connect to prod-web port {port} (tcp) failed: No route to host\n"
+        assert vm.run(f"nc -v -z -w 3 prod-web {port}") == (1, "", away)
+        gone = f"nc: connect to staging-db port {refused} (tcp) failed: Connection refused\n"
+        assert vm.run(f"nc -v -z staging-db {refused}") == (1, "", gone)
+        wired("staging-web", ("isolated", True), ("prod-lan", True))
+        assert vm.run(f"nc -v -z -w 3 prod-web {port}")[0] == 0
+    unknown = 'nc: getaddrinfo for host "nowhere": Name or service not known\n'
+    assert vm.run("nc -v -z nowhere 80") == (1, "", unknown)
+    assert vm.run("nc -l 80")[2] == "nc: invalid option -- 'l'\n"
+    assert vm.run("nc prod-web 80")[2].startswith("usage: nc -z ")
