@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -34,19 +34,22 @@ def demo(*, plain: bool, as_json: bool, keep: bool, story: str) -> int:
     console = Console(stderr=as_json, no_color=plain or None, highlight=False, soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix="quarterdeck-demo-"))
     begun = time.monotonic()
-    with ExitStack() as stack:
+    with ExitStack() as lab, ExitStack() as bot:
         console.print("Starting a Slack, a vCenter and nine hosts on this machine …")
-        stack.enter_context(process("lab", "--dir", str(folder)))
+        lab.enter_context(process("lab", "--dir", str(folder)))
         settings = load_config(folder / "quarterdeck.yaml")
         page = settings.config.slack.api_url.removesuffix("api/")
-        bot = stack.enter_context(process("serve", "--config", str(folder / "quarterdeck.yaml")))
+        served = bot.enter_context(process("serve", "--config", str(folder / "quarterdeck.yaml")))
         desk = Desk(page)
         console.print(f"The bot is ready after {time.monotonic() - begun:.1f} s. Watch it in a browser too: {page}\n")
         evening = Evening(settings, desk, folder / "packages")
-        stack.callback(evening.close)
+        lab.callback(evening.close)
         with _shown(console, desk, settings.config.slack.channel, quiet=as_json):
             good = _play(console, evening, story)
-        took, work = time.monotonic() - begun, _cpu_seconds(bot.pid)
+        took, work = time.monotonic() - begun, _cpu_seconds(served.pid)
+        if keep:
+            _stay(console, page, folder)
+        bot.close()  # what is read from here on is the ledger's end
         ledger = settings.data_dir / "ledger.jsonl"
         count = sum(1 for _ in read(ledger))
         if as_json:
@@ -54,8 +57,6 @@ def demo(*, plain: bool, as_json: bool, keep: bool, story: str) -> int:
         console.print(f"\n{took:.1f} s in all; the bot itself worked {work:.1f} s of them ({work / took:.0%}).")
         console.print(f"{count} records are in the ledger, each chained to the one before. Prove it yourself:")
         console.print(f"  quarterdeck ledger verify --data {settings.data_dir}")
-        if keep:
-            _stay(console, page, folder)
     return 0 if good else 1
 
 
@@ -108,32 +109,39 @@ def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def _shown(console: Console, desk: Desk, channel: str, *, quiet: bool) -> Iterator[None]:
-    """What the channel says, printed as it is posted."""
+    """What the channel says, printed as it is posted; in a terminal the run's own message moves below it."""
     if quiet:
         yield
         return
     over = threading.Event()
+    moving = console.status("") if console.is_terminal and not console.no_color else None
 
     def follow() -> None:
         seen: set[str] = set()
-        cursor = 0
-        while True:
+        cursor, last = 0, False
+        while not last:
             last = over.is_set()
             for message in desk.messages(channel):
                 _print_new(console, message, seen, "")
                 for reply in message.replies:
                     _print_new(console, reply, seen, "    ")
-            if last:
-                return
+                if moving is not None:
+                    moving.update(escape(_shortened(message, console.width - 6)))
             cursor, _ = desk.changes(cursor, 0.5)
 
     thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(10)
+    with moving if moving is not None else nullcontext():
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(10)
+
+
+def _shortened(message: Message, width: int) -> str:
+    line = _plain(message.raw["text"]).splitlines()[0]
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def _print_new(console: Console, message: Message, seen: set[str], indent: str) -> None:
