@@ -55,21 +55,24 @@ class Found(NamedTuple):
 class Session:
     """One session of one vCenter, for any number of threads; it logs in at the first use.
 
-    `found` are the VMs that were found, by what they were looked for. Raises Unreachable, Refused and Trouble, each
-    with a sentence; what vSphere itself refuses comes as its own faults (`vmodl.MethodFault`) for the caller to judge.
+    `found` are the VMs that were found, by what they were looked for; `tls` is what else of that vSphere is verified by,
+    and `address` where it is. Raises Unreachable, Refused and Trouble, each with a sentence; what vSphere itself refuses
+    comes as its own faults (`vmodl.MethodFault`) for the caller to judge.
     """
 
     def __init__(self, vcenter: VCenter) -> None:
         self._vcenter = vcenter
         self.name = f"vCenter {vcenter.host}"
         self.found: dict[str, Found] = {}
+        self.address = f"{vcenter.host}:{vcenter.port}"
+        self.tls = self._context()
         self._stub = SoapStubAdapter(
             host=vcenter.host,
             port=vcenter.port,
             path="/sdk",
             version=API,
             # Always given: without one pyVmomi does not verify a vCenter on localhost.
-            sslContext=self._context(),
+            sslContext=self.tls,
             httpConnectionTimeout=SECONDS,
             connectionPoolTimeout=IDLE,
         )
