@@ -6,6 +6,8 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bot.board import Board
 from bot.masking import Masked, Masker
 from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Shell, Together
@@ -120,7 +122,8 @@ class Attempt:
         if outcome.overdue:
             self._pause(outcome.reason, ("wait", "stop"), "admins")
             raise Left
-        return outcome
+        began = datetime.fromisoformat(self._known(self._board.run(self._site.run)).started)
+        return replace(outcome, began=began.timestamp(), ended=self._board.now().timestamp())
 
     def _job(self) -> str:
         """A name known beforehand: run, step, attempt, host (one machine may be two), and a number for further ones."""

@@ -186,7 +186,8 @@ def _plan(run: Run, lines: tuple[PhaseLine, ...]) -> tuple[Block, ...]:
     tasks = [
         {"type": "task_card", "task_id": one.phase, "title": one.words, "status": one.status} for one in lines[:50]
     ]
-    far = f"Step {max(run.steps, default=0)} of {run.total}" if run.verdict != "passed" else f"All {run.total} steps"
+    through = run.verdict == "passed"
+    far = f"All {len(run.steps)} steps" if through else f"Step {max(run.steps, default=0)} of {run.total}"
     return ({"type": "plan", "title": far, "tasks": tasks},)
 
 

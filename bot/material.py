@@ -104,6 +104,7 @@ class Materials:
         digest = self._settings.digest_of_environment(run.environment)
         return Material(
             run=run.number,
+            at=run.at,
             environment=run.environment,
             target=target,
             state=state,

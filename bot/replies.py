@@ -55,16 +55,27 @@ def phase_reply(run: Run, phase: str, last: int) -> Message:
     name, took = PHASES.get(phase, phase), spell(span(steps))
     proof = f", isolation {run.isolation}" if run.isolation and phase in ("power_on", "confirm") else ""
     rows = [_step_row(step) for step in steps[-20:]]
+    whys = [why for step in steps if (why := _why(step))][:_TAILS_SHOWN]
     head = f"{_mark(outcome)} *{name}*: {outcome}{proof} · {counted(len(steps), 'step')}, {took}"
     text = f"{name}: {outcome}{proof}, {counted(len(steps), 'step')}, {took}." + "".join(
         f" {_trouble(step)}" for step in bad
     )
-    return Message(text, (section(head), context("\n".join(rows))))
+    blocks = (section(head), context("\n".join(rows)), *(preformatted(why) for why in whys))
+    return Message("\n".join([text, *(fenced(why) for why in whys)]), fitting(blocks))
 
 
 def _own(run: Run, phase: str, last: int) -> list[StepRecord]:
-    own = (step for step in run.steps.values() if step.phase == phase and not step.written and step.number <= last)
+    """The phase's own steps up to that one; a phase that the run came back to begins anew."""
+    steps = [step for step in run.steps.values() if step.number <= last]
+    begin = max((step.number for step in steps if step.phase != phase), default=0)
+    own = (step for step in steps if step.number > begin and not step.written)
     return sorted(own, key=lambda step: step.number)
+
+
+def _why(step: StepRecord) -> str:
+    """Why it is not ok on its hosts, where that takes more than a word: which side has what, say."""
+    reasons = dict.fromkeys(host.reason for host in step.hosts.values() if "\n" in host.reason)
+    return clean("\n".join(reasons))[: _LINES_OF_TROUBLE[1] + 500]
 
 
 def _step_row(step: StepRecord) -> str:
@@ -81,13 +92,16 @@ def step_reply(run: Run, number: int, tails: Mapping[str, str]) -> Message:
     where = listed(step.hosts)
     head = f"{_mark(outcome)} *{line(step.name, 120)}*: {outcome} · {took}{again}"
     head += f" · {escape(where)}" if where else ""
+    ages = [one.artifact_age for one in run.restores if one.name == step.name and one.artifact_age is not None]
+    restored = f" · data {spell(max(ages))} old" if ages and outcome == "ok" else ""
+    head += restored
     bad = {name: host for name, host in step.hosts.items() if host.outcome not in ("ok", "skipped")}
     detail = [_host_row(name, host) for name, host in list(bad.items())[:_HOSTS_SHOWN]]
     if len(bad) > _HOSTS_SHOWN:
         detail.append(f"and on {len(bad) - _HOSTS_SHOWN} hosts more")
     shown = [name for name in (bad or step.hosts) if tails.get(name)][: _TAILS_SHOWN if bad else 1]
     text = f"Run {run.number}, “{line(step.name, 120)}”: {outcome}, {took}{again}" + (
-        f", on {escape(where)}." if where else "."
+        f", on {escape(where)}{restored}." if where else "."
     )
     blocks: list[Block] = [section("\n".join([head, *detail]))]
     for name in shown:
@@ -219,15 +233,30 @@ def end_reply(
     turn = f"Next, for {called}" if called else "Next"
     what = line(title(run, release))
     head = f"{_mark('ok' if run.verdict == 'passed' else '')} {emphasised(said)}"
+    data = _restored(run)
     blocks = (
-        section(f"{head}\n{what} · run {run.number} · {long}"),
+        section(f"{head}\n{what} · run {run.number} · {long}" + (f"\n{data}" if data else "")),
         section(f"*{turn}:* {following}"),
         *actions(*(() if settled else _following_buttons(run, release))),
         context(f"Ledger {seq} · `{digest}`"),
     )
-    text = f"{what}, run {run.number}: {uncapitalised(said)}. It took {long}. {turn}: {following}"
+    text = f"{what}, run {run.number}: {uncapitalised(said)}. It took {long}.{data and f' {data}.'} {turn}: {following}"
     text += f"\nLedger {seq}, head {digest}"
     return Message(text, blocks, broadcast=run.verdict in ("failed", "errored"))
+
+
+def _restored(run: Run) -> str:
+    """What a run's data cost and how old they were; empty where it stood on none."""
+    if not run.restored:
+        return ""
+    if not run.restores:
+        before = datetime.fromisoformat(run.at) - datetime.fromisoformat(run.restored)
+        return f"On the data that run {run.restored_by} restored {spell(max(0.0, before.total_seconds()))} before"
+    longest: dict[str, float] = {}
+    for one in run.restores:
+        longest[one.name] = max(longest.get(one.name, 0.0), one.seconds)
+    ages = [one.artifact_age for one in run.restores if one.artifact_age is not None]
+    return f"Restored in {spell(sum(longest.values()))}" + (f" from data {spell(max(ages))} old" if ages else "")
 
 
 def _following_buttons(run: Run, release: Release | None) -> tuple[Block, ...]:

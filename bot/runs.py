@@ -87,7 +87,8 @@ class Runs:
         self._refuse_twice(kind, environment, release)
         number = 1 + max((run.number for run in self.board.table(Run)), default=0)
         app = self.board.release(release).app if release else ""
-        draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at="")
+        at = self.board.now().isoformat()
+        draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at=at)
         plan = self._materials.plan(draft)
         if ending is not None:
             self._end_watch(ending, f"<@{by}> began a {kind}")

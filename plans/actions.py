@@ -23,9 +23,11 @@ class At(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """How an action or a step ended.
 
-    `exit` is the remote exit code where one is known; `output` the first 64 KiB of standard output, as text;
-    `reason` one sentence for people where the result is not ok; `value` what a machine action found.
-    `overdue` is true where a command is past its time and was left running, because somebody must be asked first.
+    `exit` is the remote exit code where one is known; `output` the first bytes of standard output, as text (`keep` of
+    Shell says how many), and `cut` whether there were more; `reason` one sentence for people where the result is not
+    ok; `value` what a machine action found. `overdue` is true where a command is past its time and was left running,
+    because somebody must be asked first. `began` and `ended` are Unix times by the bot's clock: when the step began on
+    that machine, and when this action of it had ended.
     """
 
     result: Result
@@ -34,6 +36,9 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str = ""
     value: Any = None
     overdue: bool = False
+    cut: bool = False
+    began: float = 0.0
+    ended: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -44,7 +49,8 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     """Run `command` under /bin/sh -c (or PowerShell where the host says so) as a job that outlives its connection.
 
     `cwd` None is the login directory; a relative one is relative to it. `timeout` in seconds: past it the job is
-    stopped and has failed, or, with `ask_when_overdue`, is left running and reported overdue.
+    stopped and has failed, or, with `ask_when_overdue`, is left running and reported overdue. `keep`: the bytes of
+    standard output that the outcome brings back.
     """
 
     at: At
@@ -53,6 +59,7 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     timeout: float = 600.0
     ask_when_overdue: bool = False
+    keep: int = 64 * 1024
 
 
 class Together(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from plans.records import (
     Kept,
     Key,
     Loaded,
+    Measured,
     Question,
     Release,
     Run,
@@ -232,6 +233,11 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
             changes |= _environment(documents, found.environment, inspection=event.run)
     if found.kind in ("promotion", "rollback") and event.verdict == "passed":
         changes |= _deployed(documents, found)
+    key = ("environments", found.environment)
+    state = changes.get(key, documents.get(key))
+    if isinstance(state, EnvironmentState) and event.run in state.removed:
+        still = {number: theirs for number, theirs in state.removed.items() if number != event.run}
+        changes[key] = replace(state, removed=still)
     return changes | _due(entry, f"run/{event.run}/end")
 
 
@@ -257,15 +263,45 @@ def _unscheduled(documents: Documents, entry: e.Entry, event: e.PromotionUnsched
 
 def _snapshot_taken(documents: Documents, entry: e.Entry, event: e.SnapshotTaken) -> Changes:
     state = environment(documents, event.environment)
-    kept = Kept(run=event.run, reference=event.snapshot, name=event.name, at=entry.at)
+    of = run(documents, event.run)
+    kept = Kept(
+        run=event.run,
+        reference=event.snapshot,
+        name=event.name,
+        at=entry.at,
+        restored=of.restored if of else "",
+        restored_by=of.restored_by if of else 0,
+        recipe=event.recipe,
+    )
     others = tuple(k for k in state.snapshots.get(event.host, ()) if k.reference != event.snapshot)
     return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: (*others, kept)})
 
 
 def _snapshot_removed(documents: Documents, entry: e.Entry, event: e.SnapshotRemoved) -> Changes:
-    state = environment(documents, event.environment)
-    left = tuple(k for k in state.snapshots.get(event.host, ()) if k.reference != event.snapshot)
-    return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: left})
+    state, of = environment(documents, event.environment), run(documents, event.run)
+    kept = state.snapshots.get(event.host, ())
+    left = tuple(k for k in kept if k.reference != event.snapshot)
+    removed = state.removed
+    if of is not None and of.active:
+        theirs = removed.get(event.run, {})
+        gone = (*theirs.get(event.host, ()), *(k for k in kept if k.reference == event.snapshot))
+        removed = removed | {event.run: theirs | {event.host: gone}}
+    return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: left}, removed=removed)
+
+
+def _restore_measured(documents: Documents, entry: e.Entry, event: e.RestoreMeasured) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    others = tuple(m for m in found.restores if (m.name, m.host) != (event.name, event.host))
+    measured = Measured(
+        name=event.name, host=event.host, seconds=event.seconds, artifact_age=event.artifact_age_seconds
+    )
+    return _run(documents, event.run, restored=entry.at, restored_by=event.run, restores=(*others, measured))
+
+
+def _restore_reused(documents: Documents, entry: e.Entry, event: e.RestoreReused) -> Changes:
+    return _run(documents, event.run, restored=event.restored, restored_by=event.of)
 
 
 def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJudged) -> Changes:
@@ -339,6 +375,8 @@ _FOLDS: dict[type[Any], Callable[[Documents, e.Entry, Any], Changes]] = {
     e.PromotionUnscheduled: _unscheduled,
     e.SnapshotTaken: _snapshot_taken,
     e.SnapshotRemoved: _snapshot_removed,
+    e.RestoreMeasured: _restore_measured,
+    e.RestoreReused: _restore_reused,
     e.IsolationJudged: _isolation_judged,
     e.IsolationAttested: _isolation_attested,
     e.MessagePosted: _message_posted,

@@ -70,6 +70,8 @@ def next_move(run: Run, plan: Plan, now: datetime) -> Move:
         return Wait()
     bad: list[tuple[Planned, StepRecord]] = []
     for step in plan.steps:
+        if _left_out(run, step):
+            continue
         record = run.steps.get(step.number)
         if bad and step.group != bad[0][0].group:
             return _finish(run, bad)
@@ -92,6 +94,14 @@ def next_move(run: Run, plan: Plan, now: datetime) -> Move:
 def outcome_in(phase: str, result: str) -> str:
     """A result as it counts in a phase: outside the phases that blame the package nothing has `failed`."""
     return "errored" if result == "failed" and phase not in BLAMES_THE_PACKAGE else result
+
+
+def _left_out(run: Run, step: Planned) -> bool:
+    """Whether a step is for the other case than the one that came."""
+    if step.given is None:
+        return False
+    outcomes = [run.steps[number].outcome for number in step.given.steps if number in run.steps]
+    return ("skipped" in outcomes) is not step.given.skipped
 
 
 def _under_way(record: StepRecord) -> tuple[Place, ...]:

@@ -8,6 +8,7 @@ from plans.checks import Check
 from plans.facts import Fact
 from plans.isolation import Isolation
 from plans.quantities import Duration
+from plans.restoring import RestoreStep
 from plans.steps import Run
 
 
@@ -85,7 +86,7 @@ class Environment(Config, frozen=True, kw_only=True):
 
     hosts: dict[str, Host | tuple[Host, ...]]
     isolation: Isolation | None = None
-    restore: tuple[Run, ...] = ()
+    restore: tuple[RestoreStep, ...] = ()
     restore_max_age: Duration = "24h"
     backup: tuple[Run, ...] = ()
 

@@ -133,11 +133,14 @@ class PromotionUnscheduled(Event, frozen=True, kw_only=True, tag="promotion.unsc
 
 
 class SnapshotTaken(Event, frozen=True, kw_only=True, tag="snapshot.taken"):
+    """`recipe`: the digest of the steps that restored what it holds."""
+
     run: int
     host: str
     snapshot: str
     environment: str = ""
     name: str = ""
+    recipe: str = ""
 
 
 class SnapshotRemoved(Event, frozen=True, kw_only=True, tag="snapshot.removed"):
@@ -145,6 +148,24 @@ class SnapshotRemoved(Event, frozen=True, kw_only=True, tag="snapshot.removed"):
     host: str
     snapshot: str
     environment: str = ""
+
+
+class RestoreMeasured(Event, frozen=True, kw_only=True, tag="restore.measured"):
+    """One restore step on one host: how old what it restored was by then, where that is known, and what it took."""
+
+    run: int
+    host: str
+    artifact_age_seconds: float | None
+    seconds: float
+    name: str = ""
+
+
+class RestoreReused(Event, frozen=True, kw_only=True, tag="restore.reused"):
+    """The run stands on an earlier restore: that which run `of` had ended at `restored`."""
+
+    run: int
+    of: int
+    restored: str
 
 
 class FactsCollected(Event, frozen=True, kw_only=True, tag="facts.collected"):
@@ -213,6 +234,7 @@ AnyEvent = (
     ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied
     | RunStarted | RunAborting | RunRestarted | StepStarted | StepFinished | RunPaused | RunDecided | RunFinished
     | PromotionRefused | PromotionScheduled | PromotionUnscheduled | SnapshotTaken | SnapshotRemoved
+    | RestoreMeasured | RestoreReused
     | FactsCollected | IsolationJudged | IsolationAttested | MessagePosted | EnvironmentLocked | EnvironmentUnlocked
     | FreezeSet | FreezeLifted | ApprovalGiven | WatchChecked
 )  # fmt: skip

@@ -3,12 +3,17 @@
 import difflib
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 SHOWN = 12
-"""Lines of a difference that are shown where there is little room; the log has them all."""
+WIDTH = 150
+"""Lines of all differences together, and characters of a line, that are shown in the thread; the log has them all."""
+
+LEAST = 3
+"""Lines that a difference needs: which sides differ, and a line of each."""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,14 +36,24 @@ class Difference(msgspec.Struct, frozen=True):
     only_there: tuple[str, ...]
     full: str
 
-    def brief(self) -> str:
-        """A few lines that say which side has what."""
+    def brief(self, most: int) -> list[str]:
+        """A few lines, `most` of them (LEAST or more), that say which side has what."""
         lines = [f"{self.fact}: {self.here} and {self.there} differ"]
-        lines += _some(f"  only on {self.here}: ", self.only_here)
-        lines += _some(f"  only on {self.there}: ", self.only_there)
         if not self.only_here and not self.only_there:
-            lines.append("  the same lines, in another order or another number of times")
-        return "\n".join(lines)
+            return [*lines, "  the same lines, in another order or another number of times"]
+        room = most - 1
+        ours = max(room - len(self.only_there), (room + 1) // 2)
+        lines += _some(f"  only on {self.here}: ", self.only_here, ours)
+        return lines + _some(f"  only on {self.there}: ", self.only_there, most - len(lines))
+
+
+def brief(differences: Sequence[Difference]) -> str:
+    """All differences in SHOWN lines: something of each, where there are not too many of them."""
+    shown = differences if len(differences) * LEAST <= SHOWN else differences[: SHOWN // LEAST - 1]
+    lines = [line for one in shown for line in one.brief(SHOWN // len(shown))]
+    if len(shown) < len(differences):
+        lines.append(f"{len(differences) - len(shown)} facts more differ: see the log")
+    return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines)
 
 
 def compare(fact: Fact, here: str, ours: str, there: str, theirs: str) -> Difference | None:
@@ -67,6 +82,7 @@ def _lacking(lines: list[str], others: list[str]) -> tuple[str, ...]:
     return tuple(line for line in others if line not in known)
 
 
-def _some(lead: str, lines: tuple[str, ...]) -> list[str]:
-    shown = [lead + line for line in lines[:SHOWN]]
-    return shown + ([f"{lead}{len(lines) - SHOWN} lines more, in the log"] if len(lines) > SHOWN else [])
+def _some(lead: str, lines: tuple[str, ...], most: int) -> list[str]:
+    if len(lines) <= most:
+        return [lead + line for line in lines]
+    return [lead + line for line in lines[: most - 1]] + [f"{lead}{len(lines) - most + 1} lines more, in the log"]

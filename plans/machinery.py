@@ -21,16 +21,16 @@ from plans.actions import (
     Together,
     Upload,
 )
-from plans.events import FactsCollected, IsolationJudged, SnapshotRemoved, SnapshotTaken, WatchChecked
-from plans.facts import Difference, Fact, compare, digest
+from plans.events import FactsCollected, IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
+from plans.facts import Difference, Fact, brief, compare, digest
 from plans.isolation import Isolation, Judgement, judge
 from plans.networks import View
 from plans.probes import judge_probes, probe
 from plans.records import Attested
 from plans.site import OK, Actions, Site
 
-KEPT = 64 * 1024
-"""Bytes of standard output that an outcome carries; what is longer cannot be compared."""
+KEPT = 4 * 1024 * 1024
+"""Bytes of a fact's output that are brought back; what is longer is not compared, not even in part."""
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,9 +119,13 @@ class Answer(Own, frozen=True):
 
 
 class KeepSnapshot(Own, frozen=True):
-    """A snapshot of the VM that carries the run's token; ours from earlier runs (`older`) are removed after it."""
+    """A snapshot of the VM that carries the run's token; ours from earlier runs (`older`) are removed after it.
+
+    `recipe`: the digest of the steps that restored what it holds.
+    """
 
     older: dict[str, tuple[str, ...]]
+    recipe: str = ""
 
     def actions(self, site: Site) -> Actions:
         host = site.host or ""
@@ -129,13 +133,36 @@ class KeepSnapshot(Own, frozen=True):
         taken = yield TakeSnapshot(site.at, name, f"{site.release} run {site.run} on {site.environment}".strip())
         if not taken.ok:
             return taken
-        place = site.environment
-        yield Record(SnapshotTaken(run=site.run, host=host, environment=place, snapshot=taken.value, name=name))
+        event = SnapshotTaken(run=site.run, host=host, environment=site.environment, snapshot=taken.value, name=name)
+        yield Record(msgspec.structs.replace(event, recipe=self.recipe))
+        return (yield from RemoveSnapshots(self.older).actions(site))
+
+
+class RemoveSnapshots(Own, frozen=True):
+    """Our snapshots of earlier runs removed, by host, and what changed since kept."""
+
+    older: dict[str, tuple[str, ...]]
+
+    def actions(self, site: Site) -> Actions:
+        host = site.host or ""
         for reference in self.older.get(host, ()):
             removed = yield RemoveSnapshot(site.at, reference)
             if not removed.ok:
                 return removed
-            yield Record(SnapshotRemoved(run=site.run, host=host, environment=place, snapshot=reference))
+            event = SnapshotRemoved(run=site.run, host=host, environment=site.environment, snapshot=reference)
+            yield Record(event)
+        return OK
+
+
+class Reuse(Own, frozen=True):
+    """Staging is as run `of` restored it at `restored`, because it was reverted to that: not restored again."""
+
+    of: int
+    restored: str
+
+    def actions(self, site: Site) -> Actions:
+        yield Note(f"reverted to what run {self.of} restored at {self.restored}\n")
+        yield Record(RestoreReused(run=site.run, of=self.of, restored=self.restored))
         return OK
 
 
@@ -203,17 +230,19 @@ class Unpack(Own, frozen=True):
 class CompareFacts(Own, frozen=True):
     """The app's facts collected on both sides at once and compared: `pairs` of (fact, host here, host there).
 
-    With no other side (`there` empty) they are collected and written down only.
+    With no other side (`there` empty) they are collected and written down only. Where the sides differ it is errored,
+    or, `reused` being an earlier restore, skipped: prod has gone on since, and staging is to be restored anew.
     """
 
     pairs: tuple[tuple[Fact, str, str], ...]
     there: str
+    reused: bool = False
 
     def actions(self, site: Site) -> Actions:
         sides = [(fact, At(site.environment, here), At(self.there, other)) for fact, here, other in self.pairs]
         wanted = [(fact, at) for fact, here, other in sides for at in (here, other) if at.environment]
         unique = {(fact.name, str(at)): (fact, at) for fact, at in wanted}
-        shells = tuple(Shell(at=at, command=fact.run, timeout=300) for fact, at in unique.values())
+        shells = tuple(Shell(at=at, command=fact.run, timeout=300, keep=KEPT) for fact, at in unique.values())
         collected = yield Together(shells)
         outputs: dict[tuple[str, str], str] = {}
         found: tuple[Outcome, ...] = collected.value
@@ -227,8 +256,10 @@ class CompareFacts(Own, frozen=True):
             yield Record(self._event(site, environment, unique, outputs))
         differences = [d for f, h, o in sides if o.environment and (d := _between(f, h, o, outputs))]
         yield Note("".join(f"{d.full}\n" for d in differences) or f"{len(self.pairs)} facts agree\n")
+        if differences and self.reused:
+            return Outcome("skipped", reason=f"Restored anew: {self.there} has changed since.\n{brief(differences)}")
         if differences:
-            return Outcome("errored", reason="\n".join(d.brief() for d in differences))
+            return Outcome("errored", reason=brief(differences))
         return OK
 
     @staticmethod
@@ -265,16 +296,16 @@ class Mark(Own, frozen=True):
 
 
 Machinery = (
-    GoBack | ProveIsolation | ProbeIsolation | PowerOn | Answer | KeepSnapshot | Attest | Unpack | CompareFacts
-    | BeginWatch | Mark
+    GoBack | ProveIsolation | ProbeIsolation | PowerOn | Answer | KeepSnapshot | RemoveSnapshots | Reuse | Attest
+    | Unpack | CompareFacts | BeginWatch | Mark
 )  # fmt: skip
 
 
 def _unreadable(outcome: Outcome) -> str:
     if outcome.exit != 0:
         return outcome.reason or "could not be read"
-    if len(outcome.output.encode()) >= KEPT:
-        return f"its output is longer than the {KEPT // 1024} KiB that are kept of it: let it print less, or a digest"
+    if outcome.cut:
+        return f"its output is longer than {KEPT // 1024**2} MiB: let it print less, or a digest"
     return ""
 
 

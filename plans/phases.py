@@ -1,6 +1,7 @@
 """Decides how a run is laid out: phases of numbered steps, each with the hosts that it runs on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -10,17 +11,26 @@ from plans.errors import Refusal
 from plans.machinery import Mark, Unpack
 from plans.package import Manifest
 from plans.quantities import Duration, seconds
-from plans.records import Attested, EnvironmentState
+from plans.records import Attested, EnvironmentState, Kept
+from plans.restoring import RestoreRun
 from plans.site import Written
 from plans.steps import PackageStep, Run, Step
 from plans.testplan import TestPlan
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A step is left out unless one of these steps (by number) was skipped, or where `skipped` is false if one was."""
+
+    steps: tuple[int, ...]
+    skipped: bool = True
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a run. `hosts` has the empty name alone where the step has no host; `serial` 0 is all at once.
 
     The checks of a `group` all run to its end before a failure counts; `after` is in seconds from the phase's
-    beginning; `written` says that somebody wrote the step, so that it is told of by itself.
+    beginning; `written` says that somebody wrote the step, so that it is told of by itself; `given` is what must have
+    come before, where the step is not for every case.
     """
 
     number: int
@@ -32,6 +42,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     written: bool = False
     after: float = 0.0
+    given: Given | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -61,11 +72,12 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
 
     `subjects` is the release's app alone, or every app that lives on the environment where there is no release.
     `attested` is the word of an admin that holds now for what cannot be seen of its isolation.
-    `executable` are the paths of the package that unpacking makes executable. `snapshots` are ours that still stand,
-    by host, from before this run.
+    `executable` are the paths of the package that unpacking makes executable. `at` is when the run was started, ISO
+    8601: what is judged by its age is judged as of then, and stays so.
     """
 
     run: int
+    at: str
     environment: str
     target: Environment
     state: EnvironmentState
@@ -77,8 +89,16 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
 
     def older(self) -> dict[str, tuple[str, ...]]:
         """References of our snapshots of earlier runs, by host, the latest last."""
-        kept = self.state.snapshots.items()
-        return {host: tuple(k.reference for k in snapshots if k.run < self.run) for host, snapshots in kept}
+        return {host: tuple(k.reference for k in kept) for host, kept in self.kept().items()}
+
+    def kept(self) -> dict[str, tuple[Kept, ...]]:
+        """Our snapshots of earlier runs as they were when this one began, by host, the latest last."""
+        removed = self.state.removed.get(self.run, {})
+        found = {}
+        for host in dict.fromkeys((*removed, *self.state.snapshots)):
+            all_of_it = (*removed.get(host, ()), *self.state.snapshots.get(host, ()))
+            found[host] = tuple(sorted((k for k in all_of_it if k.run < self.run), key=lambda k: k.run))
+        return found
 
 
 class Draft:
@@ -88,6 +108,16 @@ class Draft:
         self.kind = kind
         self.target = target
         self.steps: list[Planned] = []
+        self._given: Given | None = None
+
+    @contextmanager
+    def given(self, given: Given) -> Iterator[None]:
+        """The steps that are added meanwhile are for that case alone."""
+        self._given = given
+        try:
+            yield
+        finally:
+            self._given = None
 
     def own(self, phase: str, name: str, step: Step, hosts: Iterable[str] = ("",)) -> None:
         """A step of the machinery, on these hosts at once; without a host, once."""
@@ -101,7 +131,7 @@ class Draft:
         self.checks("watch", group, checks, after=after)
         self._add("watch", f"Mark {mark}", Mark(mark=mark), ("",), group=group, after=after)
 
-    def admins(self, phase: str, steps: Iterable[Run]) -> None:
+    def admins(self, phase: str, steps: Iterable[Run | RestoreRun]) -> None:
         """Steps that the admins wrote in the configuration."""
         for step in steps:
             self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
@@ -158,6 +188,7 @@ class Draft:
                 group=group,
                 written=written,
                 after=after,
+                given=self._given,
             )
         )
 

@@ -95,11 +95,21 @@ class Answered(Document, frozen=True, kw_only=True):
     question: int
 
 
+class Measured(Document, frozen=True, kw_only=True):
+    """A restore step on a host: `seconds` that it took, and how old its artifact was by then, where that is known."""
+
+    name: str
+    host: str
+    seconds: float
+    artifact_age: float | None
+
+
 class Run(Document, frozen=True, kw_only=True):
     """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on.
 
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
     `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
+    `restored`: when the data that it stands on was restored, by the run `restored_by`; `restores` are its own.
     """
 
     number: int
@@ -124,6 +134,9 @@ class Run(Document, frozen=True, kw_only=True):
     aborted_by: str = ""
     isolation: str = ""
     doubts: tuple[str, ...] = ()
+    restored: str = ""
+    restored_by: int = 0
+    restores: tuple[Measured, ...] = ()
     marks: dict[str, bool] = {}
     verdict: str = ""
     reason: str = ""
@@ -145,12 +158,15 @@ class Run(Document, frozen=True, kw_only=True):
 
 
 class Kept(Document, frozen=True, kw_only=True):
-    """A snapshot of ours that still stands."""
+    """A snapshot of ours. `restored`: when what it holds was restored, by which run, by which steps (their digest)."""
 
     run: int
     reference: str
     name: str
     at: str
+    restored: str = ""
+    restored_by: int = 0
+    recipe: str = ""
 
 
 class Attested(Document, frozen=True, kw_only=True):
@@ -167,13 +183,18 @@ class Attested(Document, frozen=True, kw_only=True):
 
 
 class EnvironmentState(Document, frozen=True, kw_only=True):
-    """What is known of an environment. `deployed`: app to the releases put on it, the present one last."""
+    """What is known of an environment. `deployed`: app to the releases put on it, the present one last.
+
+    `snapshots` are ours that stand, by host; `removed` those that a run took away which still goes on, by that run: its
+    plan was made with them, and stays what it was.
+    """
 
     name: str
     locked: str | None = None
     locked_by: str = ""
     attested: Attested | None = None
     snapshots: dict[str, tuple[Kept, ...]] = {}
+    removed: dict[int, dict[str, tuple[Kept, ...]]] = {}
     deployed: dict[str, tuple[str, ...]] = {}
     inspection: int | None = None
 

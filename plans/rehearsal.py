@@ -1,18 +1,41 @@
 """Decides what a rehearsal, a check and a reset of staging are made of."""
 
+import hashlib
+from datetime import datetime
+
+import msgspec
+
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
 from plans.isolation import Isolation
-from plans.machinery import Answer, CompareFacts, GoBack, KeepSnapshot, PowerOn, ProbeIsolation, ProveIsolation
-from plans.phases import Draft, Material, Plan, role, with_vm
+from plans.machinery import (
+    Answer,
+    CompareFacts,
+    GoBack,
+    KeepSnapshot,
+    PowerOn,
+    ProbeIsolation,
+    ProveIsolation,
+    RemoveSnapshots,
+    Reuse,
+)
+from plans.phases import Draft, Given, Material, Plan, role, with_vm
+from plans.quantities import seconds, spell
+from plans.records import Kept
 
 
 def rehearsal(material: Material) -> Plan:
     """All six phases, on staging, from prod's restored data to the deep tests."""
     draft = Draft("rehearsal", material.target)
-    _fit(draft, material)
-    draft.own("snapshot", "Take a snapshot", KeepSnapshot(older=material.older()), with_vm(material.target))
+    earlier = _earlier(material)
+    if earlier is None:
+        _fit(draft, material)
+        _keep(draft, "snapshot", material, anew=bool(material.target.restore))
+    else:
+        changed = _fit_again(draft, material, earlier, "snapshot")
+        with draft.given(msgspec.structs.replace(changed, skipped=False)):
+            _keep(draft, "snapshot", material, anew=False)
     if material.manifest is None:
         raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
     draft.package("deploy", material.manifest.deploy, material.executable)
@@ -23,9 +46,18 @@ def rehearsal(material: Material) -> Plan:
 
 
 def check(material: Material, kind: str = "check") -> Plan:
-    """Phases 1 to 3 alone: is staging fit for a rehearsal?"""
+    """Phases 1 to 3 alone: is staging fit for a rehearsal? What it restored is kept for one; a restore test restores.
+
+    Where nothing restores, the snapshot of the last rehearsal stays as it is.
+    """
     draft = Draft(kind, material.target)
+    earlier = None if kind == "restore_test" else _earlier(material)
+    if earlier is not None:
+        _fit_again(draft, material, earlier, "confirm")
+        return draft.plan()
     _fit(draft, material)
+    if material.target.restore:
+        _keep(draft, "confirm", material, anew=True)
     return draft.plan()
 
 
@@ -46,14 +78,80 @@ def reset(material: Material) -> Plan:
 
 def _fit(draft: Draft, material: Material) -> None:
     _power_on(draft, material)
-    draft.admins("restore", material.target.restore)
+    _restore(draft, material)
+    _confirm(draft, material)
+
+
+def _fit_again(draft: Draft, material: Material, earlier: Kept, phase: str) -> Given:
+    """Phases 1 to 3 on an earlier restore; and, for the case that is returned, anew from there with a snapshot.
+
+    A prod that has changed since is seen when staging is compared with it.
+    """
+    _power_on(draft, material)
+    age = spell(_age(material, earlier))
+    reuse = Reuse(of=earlier.restored_by, restored=earlier.restored)
+    draft.own("restore", f"Restored {age} ago: reverted to, not restored again", reuse)
+    changed = Given(_confirm(draft, material, reused=True))
+    if changed.steps:
+        with draft.given(changed):
+            _restore(draft, material)
+            _confirm(draft, material)
+            _keep(draft, phase, material, anew=True)
+    return changed
+
+
+def _earlier(material: Material) -> Kept | None:
+    """What the snapshots hold that staging goes back to, where that spares a restore: every VM as one restore left it,
+    by the steps that would restore it now, and not older than `restore_max_age`.
+    """
+    latest = [kept[-1] if (kept := material.kept().get(host)) else None for host in with_vm(material.target)]
+    first = latest[0] if latest else None
+    if first is None or not first.restored or any(k is None or k.restored != first.restored for k in latest):
+        return None
+    young = _age(material, first) < seconds(material.target.restore_max_age)
+    return first if young and first.recipe == _recipe(material.target) else None
+
+
+def _age(material: Material, kept: Kept) -> float:
+    """Seconds since its restore when the run was started; a run that waited may have been started before."""
+    since = datetime.fromisoformat(material.at) - datetime.fromisoformat(kept.restored)
+    return max(0.0, since.total_seconds())
+
+
+def _recipe(target: Environment) -> str:
+    """SHA-256 in hex of what restores an environment."""
+    return hashlib.sha256(msgspec.json.encode(target.restore)).hexdigest()
+
+
+def _restore(draft: Draft, material: Material) -> None:
+    """The old snapshots go before the restore fills what hangs on them."""
+    if material.target.restore:
+        older = material.older()
+        having = [host for host in with_vm(material.target) if older.get(host)]
+        draft.own("restore", "Remove the old snapshot", RemoveSnapshots(older=older), having)
+        draft.admins("restore", material.target.restore)
+
+
+def _confirm(draft: Draft, material: Material, *, reused: bool = False) -> tuple[int, ...]:
+    """The numbers of the steps that compare staging with prod."""
     _prove(draft, "confirm", material)
     _probe(draft, "confirm", material)
+    compared = []
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before)
         draft.health("confirm", (*subject.app.health, *before))
         if facts := pairs(subject.app.facts, material.target, subject.prod):
-            draft.own("confirm", "Compare with prod", CompareFacts(pairs=facts, there=subject.app.prod))
+            compare = CompareFacts(pairs=facts, there=subject.app.prod, reused=reused)
+            draft.own("confirm", "Compare with prod", compare)
+            compared.append(draft.steps[-1].number)
+    return tuple(compared)
+
+
+def _keep(draft: Draft, phase: str, material: Material, *, anew: bool) -> None:
+    """A snapshot of every VM as it was restored; `anew`: in this run, so that the older ones are gone already."""
+    older = {} if anew else material.older()
+    step = KeepSnapshot(older=older, recipe=_recipe(material.target) if material.target.restore else "")
+    draft.own(phase, "Take a snapshot", step, with_vm(material.target))
 
 
 def _power_on(draft: Draft, material: Material) -> None:

@@ -91,3 +91,12 @@ class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("a step needs a name")
         if self.serial < 0:
             raise ValueError("serial is a number of hosts, 1 or more")
+
+
+class OnHosts(Written, frozen=True):
+    """A step that machines do: it says on which."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.on:
+            raise ValueError("`on:` is missing: the role of the hosts to run this on")

@@ -9,16 +9,8 @@ from plans.actions import Ask, Outcome, Restart
 from plans.checks import Check, Healthy
 from plans.machinery import Machinery
 from plans.quantities import seconds
-from plans.site import OK, Actions, Site, Written
-
-
-class OnHosts(Written, frozen=True):
-    """A step that machines do: it says on which."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.on:
-            raise ValueError("`on:` is missing: the role of the hosts to run this on")
+from plans.restoring import RestoreStep
+from plans.site import OK, Actions, OnHosts, Site, Written
 
 
 class Run(OnHosts, frozen=True, tag="run"):
@@ -117,5 +109,5 @@ class Manual(Written, frozen=True, tag="manual"):
 PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step: TypeAlias = PackageStep | Check | Healthy | Machinery
+Step: TypeAlias = PackageStep | RestoreStep | Check | Healthy | Machinery
 """Every kind of step there is."""

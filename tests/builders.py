@@ -99,6 +99,7 @@ def material(where: str = "staging", **changes: Any) -> Material:
     """The contract's example: webshop 2.4.1, in run 7, on its staging or its prod."""
     found = {
         "run": 7,
+        "at": NOW.isoformat(),
         "environment": where,
         "target": staging() if where == "staging" else prod(),
         "state": EnvironmentState(name=where),

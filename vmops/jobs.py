@@ -35,17 +35,30 @@ class Ending:
 class Job:
     """One job on one machine, and how much of its output has been delivered to `sink`, in the order seen.
 
-    `head` is the beginning of its standard output. A machine that does not answer is tried again for `first` seconds
-    before it was reached at all, for `then` seconds after that.
+    `head` is the beginning of its standard output, `keep` bytes of it. A machine that does not answer is tried again
+    for `first` seconds before it was reached at all, for `then` seconds after that.
     """
 
     def __init__(
-        self, transport: Transport, spec: Spec, sink: Sink, *, first: float = BRIEFLY, then: float = PATIENCE
+        self,
+        transport: Transport,
+        spec: Spec,
+        sink: Sink,
+        *,
+        keep: int = HEAD,
+        first: float = BRIEFLY,
+        then: float = PATIENCE,
     ) -> None:
         self._transport, self._spec, self._sink = transport, spec, sink
         self._first, self._then = first, then
         self._out_at = self._err_at = 0
-        self.head = b""
+        self._keep = keep
+        self.head = bytearray()
+
+    @property
+    def cut(self) -> bool:
+        """Whether there was more standard output than `head` has."""
+        return self._out_at > self._keep
 
     def follow(self, limit: Limit) -> Ending:
         """Starts the job unless it has been, and delivers its output until it has ended.
@@ -86,8 +99,7 @@ class Job:
 
     def _on_out(self, data: bytes) -> None:
         self._out_at += len(data)
-        if len(self.head) < HEAD:
-            self.head += data[: HEAD - len(self.head)]
+        self.head += data[: self._keep - len(self.head)]
         self._sink(data)
 
     def _on_err(self, data: bytes) -> None:

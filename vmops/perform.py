@@ -127,7 +127,8 @@ class Performer:
     def _job(self, action: Shell, job: str, sink: Sink, known: bool) -> Job:
         env = {**self._hosts.env(action.at), **action.env}
         spec = Spec(self.base(action.at), self._namespace, job, action.command, action.cwd, env)
-        return Job(self._hosts.transport(action.at), spec, sink, first=PATIENCE if known else BRIEFLY)
+        first = PATIENCE if known else BRIEFLY
+        return Job(self._hosts.transport(action.at), spec, sink, keep=action.keep, first=first)
 
     def _shell(self, action: Shell, job: Job, limit: Limit, stop: bool) -> Outcome:
         after = f"stopped after {spell(action.timeout)}"
@@ -201,11 +202,11 @@ def _stopped(at: At, job: Job, outcome: Outcome) -> Outcome:
 
 def _judge(at: At, job: Job, ending: Ending, stopped: Outcome) -> Outcome:
     """What an ending means; `stopped` where somebody ended it."""
-    output = job.head.decode(errors="replace")
+    output, cut = job.head.decode(errors="replace"), job.cut
     if ending.stopped:
-        return msgspec.structs.replace(stopped, output=output)
+        return msgspec.structs.replace(stopped, output=output, cut=cut)
     if ending.how != "exited":
-        return Outcome("errored", output=output, reason=f"{at}: {_WHY[ending.how]}")
+        return Outcome("errored", output=output, cut=cut, reason=f"{at}: {_WHY[ending.how]}")
     if ending.exit:
-        return Outcome("failed", exit=ending.exit, output=output, reason=f"exit code {ending.exit}")
-    return Outcome("ok", exit=0, output=output)
+        return Outcome("failed", exit=ending.exit, output=output, cut=cut, reason=f"exit code {ending.exit}")
+    return Outcome("ok", exit=0, output=output, cut=cut)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,52 @@ def test_a_phase_of_the_machinery_is_one_reply(scene: Scene) -> None:
     assert "Go back to the last snapshot on web, db: ok, 2.0 s" in shown(message)
     assert message.text == "Power on: ok, isolation proved, 3 steps, 6.0 s."
     fits(message)
+
+
+def test_a_difference_between_staging_and_prod_is_readable_in_the_thread(scene: Scene) -> None:
+    scene.begins(1)
+    diff = "schema: staging db and prod db differ\n  only on staging db: create table <a>\n  only on prod db: ```"
+    scene.starts(1, 1, "confirm", "Compare with prod")
+    scene.ends(1, 1, "", "errored", code=None, reason=diff)
+    message = replies.phase_reply(scene.board.run(1), "confirm", 1)
+    assert diff in shown(message)
+    assert "  only on staging db: create table &lt;a&gt;\n" in message.text
+    fits(message)
+
+
+def test_a_phase_that_the_run_came_back_to_tells_only_what_is_new(scene: Scene) -> None:
+    scene.begins(1)
+    for number, (phase, name) in enumerate([("confirm", "First"), ("restore", "Again"), ("confirm", "Second")], 1):
+        scene.does(1, number, phase, name)
+    assert "Second" in shown(replies.phase_reply(scene.board.run(1), "confirm", 3))
+    assert "First" not in shown(replies.phase_reply(scene.board.run(1), "confirm", 3))
+    assert "First" in shown(replies.phase_reply(scene.board.run(1), "confirm", 1))
+
+
+def test_a_restore_says_how_old_its_data_was_and_the_end_what_it_took(scene: Scene) -> None:
+    scene.begins(1)
+    scene.starts(1, 1, "restore", "Restore the orders", "db", "db/2", written=True)
+    for host, age, seconds in (("db", 3600.0, 100.0), ("db/2", 7200.0, 80.0)):
+        scene.says(
+            e.RestoreMeasured(run=1, host=host, name="Restore the orders", artifact_age_seconds=age, seconds=seconds)
+        )
+        scene.ends(1, 1, host)
+    scene.says(e.RestoreMeasured(run=1, host="runner", name="Tidy", artifact_age_seconds=None, seconds=20.0))
+    step = replies.step_reply(scene.board.run(1), 1, {})
+    assert "· db, db/2 · data 2 h old" in shown(step)
+    assert "on db, db/2 · data 2 h old." in step.text
+    scene.finishes(1, "passed")
+    for text in (shown(end(scene, 1)), end(scene, 1).text):
+        assert "Restored in 2 min from data 2 h old" in text
+    fits(end(scene, 1))
+
+
+def test_the_end_names_the_restore_that_it_stood_on(scene: Scene) -> None:
+    before = (scene.time - timedelta(hours=2)).isoformat()
+    scene.begins(4)
+    scene.says(e.RestoreReused(run=4, of=3, restored=before))
+    scene.finishes(4, "passed")
+    assert "On the data that run 3 restored 2 h before" in shown(end(scene, 4))
 
 
 def test_a_step_that_went_well_shows_a_little_of_its_output(scene: Scene) -> None:

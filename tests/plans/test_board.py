@@ -218,6 +218,35 @@ class TestEnvironments:
         story.tell(e.SnapshotRemoved(run=2, host="web", snapshot="snapshot-9", environment="staging"))
         assert story.environment().snapshots == {"web": ()}
 
+    def test_what_a_run_removes_is_known_to_its_own_plan_until_it_ends(self) -> None:
+        taken = e.SnapshotTaken(run=1, host="web", snapshot="snapshot-9", environment="staging", name="qd-run-1")
+        story = Story().begin().tell(taken).end("passed").begin(number=2).begin(number=3)
+        (kept,) = story.environment().snapshots["web"]
+        story.tell(e.SnapshotRemoved(run=2, host="web", snapshot="snapshot-9", environment="staging"))
+        assert (story.environment().snapshots, story.environment().removed) == ({"web": ()}, {2: {"web": (kept,)}})
+        assert story.end("aborted", 3).environment().removed == {2: {"web": (kept,)}}
+        assert story.end("failed", 2).environment().removed == {}
+        assert story.environment().inspection == 2
+
+    def test_a_snapshot_holds_what_its_run_restored_or_stood_on(self) -> None:
+        def taken(run: int) -> e.SnapshotTaken:
+            return e.SnapshotTaken(run=run, host="web", snapshot=f"snapshot-{run}", environment="staging", recipe="r")
+
+        def measured(name: str, host: str, age: float | None, seconds: float) -> e.RestoreMeasured:
+            return e.RestoreMeasured(run=1, host=host, name=name, artifact_age_seconds=age, seconds=seconds)
+
+        story = Story().begin().tell(measured("Restore", "db", None, 5.0), measured("Restore", "db/2", 60.0, 6.0))
+        story.tell(measured("Restore", "db", 30.0, 7.0))
+        at = story.entries[-1].at
+        assert [(one.host, one.artifact_age, one.seconds) for one in story.run().restores] == [
+            ("db/2", 60.0, 6.0),
+            ("db", 30.0, 7.0),
+        ]
+        story.tell(taken(1)).end("passed").begin(number=2)
+        story.tell(e.RestoreReused(run=2, of=1, restored=at), taken(2))
+        kept = story.environment().snapshots["web"]
+        assert [(k.run, k.restored, k.restored_by, k.recipe) for k in kept] == [(1, at, 1, "r"), (2, at, 1, "r")]
+
     def test_a_lock_has_an_owner_and_a_reason_until_it_is_taken_off(self) -> None:
         story = Story().tell(e.EnvironmentLocked(environment="prod", reason="audit"), by="U02ADMIN")
         assert (story.environment("prod").locked, story.environment("prod").locked_by) == ("audit", "U02ADMIN")

@@ -7,6 +7,7 @@ from builders import Command, Story, begun, finished, paused, plan, planned
 
 from plans import events as e
 from plans.engine import Ask, Finish, Move, Perform, Wait, WaitUntil, outcome_in
+from plans.phases import Given
 
 ABORT = e.RunAborting(run=1, now=False)
 ABORT_NOW = e.RunAborting(run=1, now=True)
@@ -42,6 +43,20 @@ class TestOrder:
             story.step(steps)
         assert seen == ["1 web#1 web/2#1", "2 web#1", "3 #1"]
         assert said(move) == "passed"
+
+    @pytest.mark.parametrize(("outcome", "expected"), [("ok", [1, 3, 4]), ("skipped", [1, 2, 4])])
+    def test_a_step_for_the_other_case_is_left_out(self, outcome: str, expected: list[int]) -> None:
+        steps = plan(
+            planned(1, "confirm", ""),
+            planned(2, "restore", "db", given=Given((1,))),
+            planned(3, "snapshot", "db", given=Given((1,), skipped=False)),
+            planned(4),
+        )
+        story, seen = begin().step(steps, outcome), [1]
+        while isinstance(move := story.move(steps), Perform):
+            seen.append(move.step.number)
+            story.step(steps)
+        assert (seen, said(move)) == (expected, "passed")
 
     @pytest.mark.parametrize(
         ("serial", "expected"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plans.facts import SHOWN, Fact, compare, digest
+from plans.facts import SHOWN, WIDTH, Difference, Fact, brief, compare, digest
 
 
 def fact(*ignore: str) -> Fact:
@@ -41,17 +41,51 @@ def test_sides_that_agree(ignore: tuple[str, ...], ours: str, theirs: str) -> No
 def test_sides_that_differ(ours: str, theirs: str, shown: str) -> None:
     found = compare(fact("^linux-image"), "staging web", ours, "prod web", theirs)
     assert found is not None
-    assert found.brief() == f"packages: staging web and prod web differ\n{shown}"
+    assert brief([found]) == f"packages: staging web and prod web differ\n{shown}"
     assert digest(fact("^linux-image"), ours) != digest(fact("^linux-image"), theirs)
 
 
-def test_a_long_difference_is_cut_short_and_is_whole_in_the_log() -> None:
-    lines = [f"package-{number}" for number in range(SHOWN + 3)]
-    found = compare(fact(), "staging web", "\n".join(lines), "prod web", "")
+def differing(ours: int, theirs: int, name: str = "packages") -> Difference:
+    found = compare(
+        Fact(name=name, on="web", run="true"),
+        "staging web",
+        "\n".join(f"package-{number}" for number in range(ours)),
+        "prod web",
+        "\n".join(f"parcel-{number}" for number in range(theirs)),
+    )
     assert found is not None
-    assert found.brief().count("only on staging web: package-") == SHOWN
-    assert "  only on staging web: 3 lines more, in the log" in found.brief()
-    assert all(f"-{line}" in found.full for line in lines)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "of_ours", "of_theirs"),
+    [(15, 1, 9, 1), (1, 15, 1, 9), (15, 15, 5, 4), (5, 6, 5, 6), (6, 6, 6, 4), (20, 3, 7, 3)],
+)
+def test_a_long_difference_is_cut_short_on_both_sides_and_is_whole_in_the_log(
+    ours: int, theirs: int, of_ours: int, of_theirs: int
+) -> None:
+    found = differing(ours, theirs)
+    shown = brief([found])
+    assert len(shown.splitlines()) <= SHOWN
+    assert shown.count("only on staging web: package-") == of_ours
+    assert shown.count("only on prod web: parcel-") == of_theirs
+    for side, left in (("staging web", ours - of_ours), ("prod web", theirs - of_theirs)):
+        assert (f"  only on {side}: {left} lines more, in the log" in shown) is (left > 0)
+    assert all(f"-package-{number}" in found.full for number in range(ours))
+
+
+@pytest.mark.parametrize(("count", "named"), [(2, 2), (4, 4), (5, 3), (40, 3)])
+def test_several_differences_share_the_room(count: int, named: int) -> None:
+    shown = brief([differing(9, 9, f"fact-{number}") for number in range(count)])
+    assert len(shown.splitlines()) <= SHOWN + 1
+    assert shown.count(" differ\n") == named
+    assert (f"{count - named} facts more differ: see the log" in shown) is (count > named)
+
+
+def test_a_long_line_is_cut() -> None:
+    found = compare(fact(), "staging web", "x" * 1000, "prod web", "")
+    assert found is not None
+    assert [len(line) for line in brief([found]).splitlines()] == [41, WIDTH, 20]
 
 
 def test_the_log_shows_which_side_has_what() -> None:

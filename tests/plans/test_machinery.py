@@ -29,7 +29,7 @@ from plans.actions import (
     Together,
     Upload,
 )
-from plans.events import FactsCollected, IsolationJudged, SnapshotRemoved, SnapshotTaken, WatchChecked
+from plans.events import FactsCollected, IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
 from plans.facts import Fact
 from plans.isolation import Isolation
 from plans.machinery import (
@@ -43,6 +43,8 @@ from plans.machinery import (
     PowerOn,
     ProbeIsolation,
     ProveIsolation,
+    RemoveSnapshots,
+    Reuse,
     Unpack,
 )
 from plans.networks import Network, Nic, Segment, View, Vm
@@ -215,6 +217,22 @@ class TestSnapshot:
         assert asked[1:] == [self.TAKEN, RemoveSnapshot(WEB, "snapshot-1")]
         assert ended == LOST
 
+    def test_says_by_which_steps_it_was_restored(self) -> None:
+        asked, _ = drive(KeepSnapshot(older={}, recipe="abc"), site(), Outcome("ok", value="snapshot-9"))
+        assert [action.event.recipe for action in asked if isinstance(action, Record)] == ["abc"]  # type: ignore[union-attr]
+
+    def test_the_old_ones_go_before_a_restore(self) -> None:
+        step = RemoveSnapshots({"web": ("snapshot-1",), "db": ("snapshot-3",)})
+        removed = Record(SnapshotRemoved(run=7, host="web", environment="staging", snapshot="snapshot-1"))
+        assert drive(step, site()) == ([RemoveSnapshot(WEB, "snapshot-1"), removed], OK)
+        assert drive(step, site(), LOST) == ([RemoveSnapshot(WEB, "snapshot-1")], LOST)
+
+    def test_an_earlier_restore_that_is_stood_on_is_on_the_ledger(self) -> None:
+        asked, ended = drive(Reuse(of=3, restored="2026-11-23T19:00:00Z"), site(host=None))
+        event = RestoreReused(run=7, of=3, restored="2026-11-23T19:00:00Z")
+        assert without_notes(asked) == [Record(event)]
+        assert ended.ok
+
 
 class TestAttest:
     @pytest.mark.parametrize(
@@ -301,8 +319,8 @@ class TestFacts:
             (Outcome("errored", reason="no route"), "no route"),
             (Outcome("failed", exit=2), "could not be read"),
             (
-                Outcome("ok", exit=0, output="x" * 65536),
-                "its output is longer than the 64 KiB that are kept of it: let it print less, or a digest",
+                Outcome("ok", exit=0, output="s", cut=True),
+                "its output is longer than 4 MiB: let it print less, or a digest",
             ),
         ],
     )
@@ -310,6 +328,27 @@ class TestFacts:
         asked, ended = self.compare("s", outcome, "p", "p", "p")
         assert (ended.result, ended.reason) == ("errored", f"fact schema on prod db: {why}")
         assert [type(action) for action in asked] == [Together]
+
+    def test_after_a_revert_a_difference_is_why_staging_is_restored_anew(self) -> None:
+        outcomes = tuple(Outcome("ok", exit=0, output=text) for text in ("s", "t"))
+        step = CompareFacts(pairs=((self.SCHEMA, "db", "db"),), there="prod", reused=True)
+        asked, ended = drive(step, site(host=None), Outcome("ok", value=outcomes))
+        assert (ended.result, ended.reason.splitlines()) == (
+            "skipped",
+            [
+                "Restored anew: prod has changed since.",
+                "schema: staging db and prod db differ",
+                "  only on staging db: s",
+                "  only on prod db: t",
+            ],
+        )
+        assert isinstance(asked[-1], Note)
+        assert drive(step, site(host=None), Outcome("ok", value=outcomes[:1] * 2))[1] == OK
+
+    def test_up_to_4_mib_of_each_are_brought_back(self) -> None:
+        asked, _ = self.compare("s", "s", "p", "p", "p")
+        (together,) = [action for action in asked if isinstance(action, Together)]
+        assert {shell.keep for shell in together.shells} == {4 * 1024 * 1024}
 
     def test_a_stop_is_a_stop(self) -> None:
         assert self.compare("s", ABORTED, "p", "p", "p")[1] == ABORTED
@@ -425,21 +464,24 @@ class TestUnpack:
     def test_it_begins_with_a_fresh_directory_every_time(self, tmp_path: Path) -> None:
         base = tmp_path / "base"
         digest = self.archive(base, ".tar.gz")
-        for stale in ("7-package", "7-package.new"):
+        package = Path(site(base=str(base)).package)
+        for stale in (package.name, f"{package.name}.new"):
             (base / stale).mkdir()
             (base / stale / "stale").write_text("from an attempt before")
         ended, package, _ = self.unpack(base, digest, ".tar.gz")
         assert ended.ok
         self.check_unpacked(package)
-        assert not (base / "7-package.new").exists()
+        assert not (base / f"{package.name}.new").exists()
 
     def test_a_package_without_scripts_is_unpacked(self, tmp_path: Path) -> None:
         base = tmp_path / "base"
         digest = self.archive(base, ".zip")
-        asked, _ = drive(Unpack(executable=()), site(base=str(base), digest=digest, suffix=".zip"))
+        where = site(base=str(base), digest=digest, suffix=".zip")
+        asked, _ = drive(Unpack(executable=()), where)
         (command,) = [action.command for action in asked if isinstance(action, Shell)]
         assert shell(command, tmp_path).returncode == 0
-        assert not os.access(base / "7-package/scripts/001.sh", os.X_OK)
+        assert Path(where.package, "scripts/001.sh").exists()
+        assert not os.access(Path(where.package, "scripts/001.sh"), os.X_OK)
 
     @pytest.mark.parametrize("outcome", [LOST, ABORTED])
     def test_an_upload_that_did_not_arrive_is_not_unpacked(self, outcome: Outcome) -> None:

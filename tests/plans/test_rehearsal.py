@@ -1,15 +1,17 @@
 """What a rehearsal, a check and a reset of the contract's example are made of, and in which order."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from builders import load_app, material, staging
+from builders import NOW, load_app, material, staging
 from msgspec.structs import replace
 
 from plans.environment import App
 from plans.errors import Refusal
 from plans.facts import Fact
-from plans.machinery import CompareFacts, GoBack, KeepSnapshot, ProveIsolation, Unpack
+from plans.machinery import CompareFacts, GoBack, KeepSnapshot, ProveIsolation, RemoveSnapshots, Reuse, Unpack
 from plans.package import Manifest
 from plans.phases import Material, Plan
 from plans.records import EnvironmentState, Kept
@@ -60,7 +62,7 @@ def test_a_rehearsal_goes_through_all_six_phases_in_order() -> None:
 
 
 def test_a_check_is_the_first_three_phases_and_a_reset_the_first() -> None:
-    assert laid_out(check(material())) == POWER_ON + CONFIRM
+    assert laid_out(check(material())) == [*POWER_ON, *CONFIRM, "confirm: Take a snapshot (web db)"]
     assert check(material(), "restore_test").kind == "restore_test"
     state = EnvironmentState(name="staging", snapshots={"web": kept(1), "db": kept(1)})
     assert laid_out(reset(material(state=state))) == POWER_ON
@@ -117,9 +119,137 @@ def test_it_goes_back_to_the_latest_snapshot_of_an_earlier_run_and_removes_the_o
     state = EnvironmentState(name="staging", snapshots={"web": kept(3, 5), "db": kept(5, 7)})
     plan = rehearsal(material(state=state))
     (back,) = [step.step for step in plan.steps if isinstance(step.step, GoBack)]
+    (remove,) = [step.step for step in plan.steps if isinstance(step.step, RemoveSnapshots)]
     (take,) = [step.step for step in plan.steps if isinstance(step.step, KeepSnapshot)]
     assert back.snapshots == {"web": "snapshot-5", "db": "snapshot-5"}
-    assert take.older == {"web": ("snapshot-3", "snapshot-5"), "db": ("snapshot-5",)}
+    assert remove.older == {"web": ("snapshot-3", "snapshot-5"), "db": ("snapshot-5",)}
+    assert take.older == {}
+
+
+def test_the_old_snapshots_go_before_a_restore_fills_what_hangs_on_them() -> None:
+    state = EnvironmentState(name="staging", snapshots={"web": (), "db": kept(5)})
+    assert laid_out(check(material(state=state)))[4:6] == [
+        "restore: Remove the old snapshot (db)",
+        "restore: Restore the orders (db)",
+    ]
+
+
+def test_where_nothing_restores_the_new_snapshot_replaces_the_old_one_and_a_check_takes_none() -> None:
+    state = EnvironmentState(name="staging", snapshots={"web": kept(5), "db": kept(5)})
+    bare = material(state=state, target=replace(staging(), restore=()))
+    (take,) = [step.step for step in rehearsal(bare).steps if isinstance(step.step, KeepSnapshot)]
+    assert take == KeepSnapshot(older={"web": ("snapshot-5",), "db": ("snapshot-5",)})
+    assert not any(step.phase == "restore" for step in rehearsal(bare).steps)
+    assert not any(isinstance(step.step, KeepSnapshot) for step in check(bare).steps)
+
+
+class TestAnEarlierRestore:
+    """Run 7 begins at NOW; run 3 restored staging some hours before, and run 5 took the snapshots."""
+
+    def restored(self, hours: float = 2.0, **changes: Any) -> Kept:
+        (take,) = [step.step for step in check(material()).steps if isinstance(step.step, KeepSnapshot)]
+        at = (NOW - timedelta(hours=hours)).isoformat()
+        new = Kept(
+            run=5,
+            reference="snapshot-5",
+            name="run 5",
+            at=NOW.isoformat(),
+            restored=at,
+            restored_by=3,
+            recipe=take.recipe,
+        )
+        return replace(new, **changes)
+
+    def with_(self, web: Kept, db: Kept | None = None, **more: Any) -> Material:
+        snapshots = {"web": (web,), "db": (db or web,)}
+        return material(state=EnvironmentState(name="staging", snapshots=snapshots), **more)
+
+    def test_is_gone_back_to_and_the_restore_is_for_the_case_that_prod_has_changed(self) -> None:
+        plan = rehearsal(self.with_(self.restored()))
+        assert plan.phases == ("power_on", "restore", "confirm", "snapshot", "deploy", "test")
+        always = [step for step in plan.steps if step.given is None]
+        changed = [step for step in plan.steps if step.given and step.given.skipped]
+        agreed = [step for step in plan.steps if step.given and not step.given.skipped]
+        assert laid_out(Plan("", tuple(always)))[4:9] == [
+            "restore: Restored 2 h ago: reverted to, not restored again ()",
+            *CONFIRM[1:],
+        ]
+        assert laid_out(Plan("", tuple(changed))) == [
+            "restore: Remove the old snapshot (web db)",
+            *CONFIRM,
+            "snapshot: Take a snapshot (web db)",
+        ]
+        assert laid_out(Plan("", tuple(agreed))) == ["snapshot: Take a snapshot (web db)"]
+        assert always[4].step == Reuse(of=3, restored=self.restored().restored)
+        compared = [(step.number, step.step.reused) for step in plan.steps if isinstance(step.step, CompareFacts)]
+        assert compared == [(9, True), (15, False)]
+        assert {step.given.steps for step in (*changed, *agreed) if step.given} == {(9,)}
+        older = {"web": ("snapshot-5",), "db": ("snapshot-5",)}
+        takes = [step.step.older for step in plan.steps if isinstance(step.step, KeepSnapshot)]
+        assert takes == [{}, older]
+
+    def test_is_good_for_a_check_which_then_takes_no_snapshot(self) -> None:
+        plan = check(self.with_(self.restored()))
+        assert plan.phases == ("power_on", "restore", "confirm")
+        assert not any(isinstance(step.step, KeepSnapshot) for step in plan.steps if step.given is None)
+
+    def test_is_good_without_facts_too(self) -> None:
+        subject = replace(material().subjects[0], app=load_app("tests: t\nstaging: staging\nprod: prod\n"))
+        plan = rehearsal(self.with_(self.restored(), subjects=(subject,)))
+        assert not any(step.name == "Restore the orders" for step in plan.steps)
+        assert [step.name for step in plan.steps].count("Take a snapshot") == 1
+
+    @pytest.mark.parametrize(
+        ("web", "db"),
+        [
+            ({"hours": 25.0}, {"hours": 25.0}),
+            ({"hours": 24.0}, {"hours": 24.0}),
+            ({"restored": ""}, {"restored": ""}),
+            ({}, {"hours": 3.0}),
+            ({}, {"restored": ""}),
+            ({"recipe": "other steps"}, {"recipe": "other steps"}),
+            ({"run": 7}, {"run": 7}),
+        ],
+    )
+    def test_is_not_gone_back_to(self, web: dict[str, Any], db: dict[str, Any]) -> None:
+        """Too old, not known, not one restore, not by these steps, not of an earlier run."""
+        plan = rehearsal(self.with_(self.restored(**web), self.restored(**db)))
+        assert not any(isinstance(step.step, Reuse) or step.given for step in plan.steps)
+        assert any(step.name == "Restore the orders" for step in plan.steps)
+
+    def test_is_no_use_where_a_vm_has_no_snapshot_of_it(self) -> None:
+        state = EnvironmentState(name="staging", snapshots={"web": (self.restored(),)})
+        assert not any(isinstance(step.step, Reuse) for step in rehearsal(material(state=state)).steps)
+
+    def test_is_as_old_as_may_be(self) -> None:
+        def reused(age: str, **restored: Any) -> bool:
+            target = replace(staging(), restore_max_age=age)
+            steps = check(self.with_(self.restored(**restored), target=target)).steps
+            return any(isinstance(step.step, Reuse) for step in steps)
+
+        assert not reused("1h")
+        assert reused("3h")
+        assert not reused("0s", hours=0)
+        assert reused("1h", hours=-1)  # the run waited for the one that restored
+
+    def test_is_no_test_of_restoring(self) -> None:
+        steps = check(self.with_(self.restored()), "restore_test").steps
+        assert any(step.name == "Restore the orders" and step.given is None for step in steps)
+
+    @pytest.mark.parametrize("lay_out", [rehearsal, check])
+    @pytest.mark.parametrize("hours", [2.0, 30.0])
+    def test_the_plan_stays_what_it_was_whatever_the_run_does(
+        self, lay_out: Callable[[Material], Plan], hours: float
+    ) -> None:
+        old, new = self.restored(hours), replace(self.restored(0), run=7, reference="snapshot-9", restored_by=7)
+        before = lay_out(self.with_(old))
+        gone = {"web": (old,), "db": (old,)}
+        begun = EnvironmentState(
+            name="staging", snapshots={"web": (), "db": (old,)}, removed={7: {"web": (old,)}, 6: {"web": (old,)}}
+        )
+        ended = EnvironmentState(name="staging", snapshots={"web": (new,), "db": (new,)}, removed={7: gone})
+        assert lay_out(material(state=begun)) == before
+        assert lay_out(material(state=ended)) == before
 
 
 @pytest.mark.parametrize(
