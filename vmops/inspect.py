@@ -64,7 +64,7 @@ def about(session: Session) -> About:
 @_in_words()
 def look(session: Session, machine: Machine) -> Vm:
     """What decides whether a run can use a VM, in two calls. Raises as `Session`, and Trouble."""
-    told = session.properties(_reference(session, machine), [*_STATE, *snapshots.VM])
+    told = session.properties(machine.vm, [*_STATE, *snapshots.VM])
     stores = session.properties_of(told["datastore"] or (), snapshots.DATASTORE)
     return Vm(
         power=_word(told["runtime.powerState"]),
@@ -77,19 +77,12 @@ def look(session: Session, machine: Machine) -> Vm:
 @_in_words()
 def lacking(session: Session, machine: Machine, privileges: Sequence[str]) -> tuple[str, ...]:
     """Those of the privileges that the user does not have on the VM. Raises as `Session`, and Trouble."""
-    vm = _reference(session, machine)
     manager = session.read(lambda content: content.sessionManager)
     login = session.properties(manager, ["currentSession"])["currentSession"]
-    try:
-        told = session.read(
-            lambda content: content.authorizationManager.HasPrivilegeOnEntities([vm], login.key, list(privileges))
-        )
-        held = {one.privId for each in told for one in each.privAvailability if one.isGranted}
-    except (vmodl.fault.NotSupported, vmodl.fault.MethodNotFound):
-        told = session.read(
-            lambda content: content.authorizationManager.FetchUserPrivilegeOnEntities([vm], login.userName)
-        )
-        held = {name for each in told for name in each.privileges}
+    told = session.read(
+        lambda content: content.authorizationManager.HasPrivilegeOnEntities([machine.vm], login.key, list(privileges))
+    )
+    held = {one.privId for each in told for one in each.privAvailability if one.isGranted}
     return tuple(name for name in privileges if name not in held)
 
 
@@ -110,14 +103,6 @@ def networks(session: Session) -> Counter[str]:
         told = session.properties_of([one for one in found if type(one) is kind], ["name"])
         names.update(str(each["name"]) for each in told.values())
     return names
-
-
-def _reference(session: Session, machine: Machine) -> Any:
-    uuid = machine.identity.rpartition("/")[2]
-    found = session.read(lambda content: content.searchIndex.FindAllByUuid(None, uuid, True, True))
-    if len(found) != 1:
-        raise Trouble(f"{session.name} has {len(found) or 'no'} VMs of the instance UUID {uuid}")
-    return found[0]
 
 
 def _word(value: Any) -> str | None:

@@ -580,6 +580,17 @@ def test_tools_that_do_not_run_matter_where_they_are_the_way_in(lab: Place, doct
     assert (found["ok"], found["detail"]) == (False, "VMware Tools are not running, and they are the only way in")
 
 
+def test_what_an_admin_may_attest_to_is_only_to_know_about(lab: Place, doctor: Doctor) -> None:
+    switches = [one for one in lab.world.inventory.switches if one.name == "vSwitch2"]
+    with setting(switches[1], uplinks=["vmnic0"]):
+        code, said = doctor(lab.world.config)
+    assert code == 0
+    doubted = next(one for one in said if one["check"] == "isolation" and one["subject"] == "staging")
+    assert doubted["detail"].startswith("unproved: isolated-staging")
+    assert "Give the isolated network a switch of its own" in doubted["mend"]
+    assert "or an admin who knows better types /stage attest staging REASON" in doubted["mend"]
+
+
 def test_staging_that_is_prod_under_another_name_is_found_by_its_identity(lab: Place, doctor: Doctor) -> None:
     same = put("environments.staging.hosts.db.vm", lab.vm("prod-db").instance_uuid)
     _, said = doctor(lab.config(same))
