@@ -47,7 +47,8 @@ class Clock:
                     self._arm_inspection(state.inspection)
 
     def stop(self) -> None:
-        self._scheduler.shutdown(wait=False)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
 
     def wake(self, number: int, at: datetime) -> None:
         """Enter that run again at that time."""
@@ -64,7 +65,12 @@ class Clock:
                     self._arm_inspection(inspected)
 
     def _arm_promotion(self, release: str, at: str) -> None:
-        self._at(f"promote-{release}", datetime.fromisoformat(at), lambda: self._promotions.due(release))
+        self._at(f"promote-{release}", datetime.fromisoformat(at), lambda: self._promote(release))
+
+    def _promote(self, name: str) -> None:
+        self._promotions.due(name)
+        if (at := self._board.release(name).scheduled) is not None:
+            self._arm_promotion(name, at)  # the machine's clock was put back, or another time was set meanwhile
 
     def _arm_inspection(self, number: int) -> None:
         """A failed staging may be looked at for a while; then it goes back to its snapshot by itself."""

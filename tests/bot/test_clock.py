@@ -1,0 +1,157 @@
+"""What becomes due: promotions for later, and stagings that were left for a look."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deck_room import ADMIN, DEV, NoMachines, Still, configured, packed
+
+from bot.board import Board
+from bot.clock import Clock
+from bot.intake import Intake
+from bot.ledger import Ledger, stamp
+from bot.masking import Masker
+from bot.material import Materials
+from bot.packages import Store
+from bot.promotions import WINDOW, Promotions
+from plans.errors import Refusal
+from plans.events import (
+    AnyEvent,
+    Entry,
+    EnvironmentLocked,
+    EnvironmentUnlocked,
+    FreezeSet,
+    PromotionScheduled,
+    PromotionUnscheduled,
+    RunFinished,
+    SnapshotTaken,
+)
+
+SOON = timedelta(seconds=0.3)
+
+
+class Everybody:
+    def allowed(self, user: str, role: str) -> bool:
+        return True
+
+
+class Bot:
+    """A board with what hangs on it, and a clock that is started when the test says so."""
+
+    def __init__(self, folder: Path, policy: str = "") -> None:
+        self.settings = configured(folder, policy)
+        self.board = Board(Ledger.open(self.settings.data_dir))
+        store = Store(self.settings.data_dir, self.settings.max_bytes)
+        machines: Any = NoMachines()
+        roles: Any = Everybody()
+        materials = Materials(self.board, self.settings, store)
+        self.runs = Still(self.board, self.settings, materials, machines, roles, Masker(()))
+        self.promotions = Promotions(self.board, self.settings, materials, machines, self.runs)
+        self.clock = Clock(self.board, self.settings, self.runs, self.promotions)
+        self.intake = Intake(self.board, self.settings, store)
+        self.seen: list[Entry] = []
+        self._news = threading.Condition()
+        self.board.listeners.append(self._note)
+
+    def _note(self, entry: Entry) -> None:
+        with self._news:
+            self.seen.append(entry)
+            self._news.notify_all()
+
+    def sees(self, kind: type[AnyEvent]) -> Any:
+        """Waits until an event of that type is on the ledger."""
+        with self._news:
+            assert self._news.wait_for(lambda: any(isinstance(e.event, kind) for e in self.seen), 20), kind
+            return next(e.event for e in reversed(self.seen) if isinstance(e.event, kind))
+
+    def sees_run(self, kind: str) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: self.runs_of(kind), 20), f"no {kind} began"
+
+    def rehearsed(self, verdict: str = "passed") -> str:
+        release = self.intake.hand_off(str(packed(self.settings)), by=DEV)[0].id
+        run = self.runs.start("rehearsal", by=ADMIN, environment="staging", release=release).number
+        for host in ("web", "db"):
+            snapshot = SnapshotTaken(run=run, host=host, snapshot=f"snapshot-{host}", environment="staging", name="q")
+            self.board.record("quarterdeck", snapshot)
+        self.board.record("quarterdeck", RunFinished(run=run, verdict=verdict, clean=True, reason=""))
+        return release
+
+    def runs_of(self, kind: str) -> list[str]:
+        return [e.by for e in self.seen if getattr(e.event, "kind", "") == kind]
+
+
+@pytest.fixture
+def bot(tmp_path: Path) -> Iterator[Bot]:
+    made = Bot(tmp_path, "policy: {inspection: 300ms}\n")
+    yield made
+    made.clock.stop()
+    made.board.close()
+
+
+def test_a_promotion_for_later_begins_when_it_is_due_in_the_name_of_who_asked(bot: Bot) -> None:
+    release = bot.rehearsed()
+    bot.clock.start()
+    bot.promotions.schedule(release, datetime.now(UTC) + SOON, by=ADMIN)
+    bot.sees_run("promotion")
+    assert bot.runs_of("promotion") == [ADMIN]
+    assert bot.board.release(release).scheduled is None
+
+
+def test_the_gates_are_asked_again_when_it_is_due(bot: Bot) -> None:
+    release = bot.rehearsed()
+    bot.clock.start()
+    bot.promotions.schedule(release, datetime.now(UTC) + SOON, by=ADMIN)
+    bot.board.record(ADMIN, FreezeSet(until=None, reason="the auditors are here"))
+    assert "the auditors are here" in bot.sees(PromotionUnscheduled).reason
+    assert bot.runs_of("promotion") == []
+
+
+def test_one_that_was_missed_by_more_than_its_window_is_not_begun(bot: Bot) -> None:
+    release = bot.rehearsed()
+    missed = datetime.now(UTC) - timedelta(seconds=WINDOW + 60)
+    bot.board.record(ADMIN, PromotionScheduled(release=release, at=stamp(missed)))
+    bot.clock.start()
+    assert "missed" in bot.sees(PromotionUnscheduled).reason
+    assert bot.runs_of("promotion") == []
+
+
+def test_one_that_was_missed_by_less_is_begun_after_the_start(bot: Bot) -> None:
+    release = bot.rehearsed()
+    bot.board.record(ADMIN, PromotionScheduled(release=release, at=stamp(datetime.now(UTC) - timedelta(minutes=5))))
+    bot.clock.start()
+    bot.sees_run("promotion")
+
+
+@pytest.mark.parametrize("verdict", ["failed", "passed"])
+def test_what_only_a_package_can_mend_is_not_even_scheduled(bot: Bot, verdict: str) -> None:
+    release = bot.rehearsed(verdict)
+    at = datetime.now(UTC) + timedelta(hours=1)
+    if verdict == "passed":
+        assert bot.promotions.schedule(release, at, by=ADMIN).scheduled == stamp(at)
+    else:
+        with pytest.raises(Refusal) as refused:
+            bot.promotions.schedule(release, at, by=ADMIN)
+        assert refused.value.code == "rehearsal_failed"
+
+
+def test_a_failed_staging_goes_back_by_itself_after_its_inspection(bot: Bot) -> None:
+    bot.clock.start()
+    bot.rehearsed("failed")
+    bot.sees_run("reset")
+    assert bot.runs_of("reset") == ["quarterdeck"]
+
+
+def test_a_locked_staging_goes_back_once_it_is_unlocked(bot: Bot) -> None:
+    bot.rehearsed("failed")
+    bot.board.record(ADMIN, EnvironmentLocked(environment="staging", reason="look at this"))
+    bot.clock.start()
+    fired = threading.Event()
+    bot.clock._at("after", datetime.now(UTC) + timedelta(seconds=0.6), fired.set)
+    assert fired.wait(20)
+    assert bot.runs_of("reset") == []
+    bot.board.record(ADMIN, EnvironmentUnlocked(environment="staging"))
+    bot.sees_run("reset")
