@@ -57,7 +57,8 @@ class DistributedPortGroup:
     """A network on a distributed switch; `uplink` marks the one that holds the uplink ports.
 
     `vlan` is a number, or ranges where it is a trunk; `active` and `standby` are the uplink ports that it uses, all of
-    the switch's where `active` is None; `vmkernel` are hosts' own ports on it: (host's moid, device, address).
+    the switch's where `active` is None, and `overrides` says that a single port may use others; `vmkernel` are hosts'
+    own ports on it: (host's moid, device, address).
     """
 
     name: str
@@ -67,6 +68,7 @@ class DistributedPortGroup:
     vlan: int | list[tuple[int, int]] = 0
     active: list[str] | None = None
     standby: list[str] = field(default_factory=list)
+    overrides: bool = False
     vmkernel: list[tuple[str, str, str]] = field(default_factory=list)
 
 

@@ -77,7 +77,10 @@ class DistributedNetwork(StandardNetwork):
             type="earlyBinding",
             uplink=self.group.uplink,
             configVersion="1",
-            policy=vim.dvs.DistributedVirtualPortgroup.PortgroupPolicy(
+            policy=_Vds.VMwarePortgroupPolicy(
+                vlanOverrideAllowed=False,
+                uplinkTeamingOverrideAllowed=self.group.overrides,
+                securityPolicyOverrideAllowed=False,
                 blockOverrideAllowed=True,
                 shapingOverrideAllowed=False,
                 vendorConfigOverrideAllowed=False,
