@@ -1,6 +1,5 @@
 """Touches one VM through its vCenter: finds it, powers it, snapshots and reverts it, reads its network cards."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -17,7 +16,6 @@ from vmops.vcenter import AnswerLost, Found, Properties, Session, words
 ARRIVING = 15.0
 """Seconds after a lost answer in which the change it was for must show, if it ever arrived."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _POWER = "runtime.powerState"
 
 
@@ -226,7 +224,7 @@ class Machine:
         uuid = told.get("config.instanceUuid")
         if uuid != self._uuid:
             raise self._another(f"has the instance UUID {uuid} now")
-        if not _UUID.fullmatch(self._named) and told.get("name") != self._named.rpartition("/")[2]:
+        if self._named.lower() != uuid and told.get("name") != self._named.rpartition("/")[2]:
             raise self._another(f"is called {told.get('name')} now")
         return Seen(
             {path: told.get(path) for path in wanted[vim.VirtualMachine]},
@@ -265,7 +263,7 @@ def find(session: Session, named: str) -> Machine:
             there = ": " + ", ".join(sorted(_path(session, vm) for vm, _ in found)) if found else ""
             mend = "give its inventory path or instance UUID" if found else "see what the user may see in vCenter"
             raise Trouble(f"{session.name} has {len(found) or 'no'} VMs {named}{there}; {mend}")
-        if not found[0].uuid:
+        if not found[0].uuid:  # a VM that is being made, or that its host does not tell of
             raise Trouble(f"{session.name} does not tell the instance UUID of {named}")
         session.found[named] = found[0]
         return known(session, named)
@@ -284,17 +282,18 @@ def known(session: Session, named: str) -> Machine:
 
 def _find(session: Session, named: str) -> list[Found]:
     uuid = "config.instanceUuid"
-    if "/" not in named and not _UUID.fullmatch(named):
+    if "/" not in named:
         each = session.each_vm(["name", uuid])
-        return [Found(vm, told.get(uuid, "")) for vm, told in each if told.get("name") == named]
-    if _UUID.fullmatch(named):
-        vms = session.read(lambda content: content.searchIndex.FindAllByUuid(None, named, True, True))
-    else:
-        path = named.strip("/")
-        one = session.read(lambda content: content.searchIndex.FindByInventoryPath(path))
-        vms = [one] if isinstance(one, vim.VirtualMachine) else []
-    told = session.properties_of(vms, [uuid])
-    return [Found(vm, told[vm._moId][uuid] or "") for vm in vms]
+        return [
+            Found(vm, told.get(uuid))
+            for vm, told in each
+            if named.lower() == told.get(uuid) or named == told.get("name")
+        ]
+    path = named.strip("/")
+    found = session.read(lambda content: content.searchIndex.FindByInventoryPath(path))
+    if not isinstance(found, vim.VirtualMachine):
+        return []
+    return [Found(found, session.properties(found, [uuid])[uuid])]
 
 
 def _path(session: Session, thing: Any) -> str:

@@ -49,7 +49,7 @@ class Found(NamedTuple):
     """A VM that was found, and the instance UUID by which it must be known again."""
 
     vm: vim.VirtualMachine
-    uuid: str
+    uuid: str | None
 
 
 class Session:
@@ -88,10 +88,8 @@ class Session:
             content, generation = self._logged_in()
             try:
                 return ask(content)
-            except vim.fault.NotAuthenticated:
-                self._forget(generation)
-                if last:
-                    raise
+            except (vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound) as fault:
+                self._ended(fault, generation, last)
             except BROKEN as error:
                 if last:
                     raise self._no_answer(error) from error
@@ -105,10 +103,8 @@ class Session:
             _, generation = self._logged_in()
             try:
                 return do()
-            except vim.fault.NotAuthenticated:
-                self._forget(generation)
-                if last:
-                    raise
+            except (vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound) as fault:
+                self._ended(fault, generation, last)
             except BROKEN as error:
                 raise AnswerLost(f"{self.name}: its answer was lost: {_cause(error)}") from error
         raise AssertionError
@@ -245,12 +241,18 @@ class Session:
             raise self._no_answer(error) from error
         return content
 
-    def _forget(self, generation: int) -> None:
-        """The session of that generation has ended; another thread may have said so already."""
+    def _ended(self, fault: Any, generation: int, last: bool) -> None:
+        """Forgets a session that has ended, as it says itself, or as what lived with it is gone. Raises other faults."""
+        if not isinstance(fault, vim.fault.NotAuthenticated) and not isinstance(
+            fault.obj, vmodl.query.PropertyCollector
+        ):
+            raise fault
         with self._lock:
-            if generation == self._generation:
+            if generation == self._generation:  # else another thread has said so already
                 self._content, self._generation = None, generation + 1
                 self._shelves.clear()
+        if last:
+            raise Refused(f"{self.name} ends the session as soon as it has begun; look at its log") from fault
 
     def _context(self) -> ssl.SSLContext:
         if not self._vcenter.verify:
@@ -283,4 +285,6 @@ def _collector(content: Content) -> Any:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {SECONDS:g} s"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
