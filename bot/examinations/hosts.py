@@ -16,7 +16,7 @@ from plans.actions import At
 from plans.environment import Gateway, Host, Ssh
 from vmops.hosts import RUNNER, Hosts
 from vmops.jobs import ask
-from vmops.transport import Limit, Transport, Trouble
+from vmops.transport import Limit, Transport, Trouble, Unreachable
 
 SECONDS = 40.0
 """For all that is asked of one host."""
@@ -42,7 +42,8 @@ def _host(settings: Settings, centers: Centers, hosts: Hosts, at: At) -> Iterato
     open_ = True
     if host.ssh and host.ssh.gateway:
         open_ = yield from _gateway(subject, host.ssh.gateway)
-    if at.environment in stagings(settings) and _is_off(centers, at):
+    staging, power = at.environment in stagings(settings), _power(centers, at)
+    if staging and power == "poweredOff":
         if host.ssh:
             yield known(subject, host.ssh)
         rest = "login, clock, disk and tools are looked at while it is on"
@@ -55,14 +56,18 @@ def _host(settings: Settings, centers: Centers, hosts: Hosts, at: At) -> Iterato
         transport = hosts.transport(at)
         seen = visit(transport, host.workdir, Limit.of(SECONDS))
     except Trouble as trouble:
-        yield _shut(subject, host, trouble)
+        if isinstance(trouble, Unreachable) and staging and power is None:
+            detail = f"{trouble}; whether that is because its VM is off could not be asked"
+            yield bad("login", subject, detail, f"Mend what is told of its VM first ({host.vcenter}, {host.vm}).")
+        else:
+            yield _shut(subject, host, trouble)
         return
     if host.ssh:
         yield known(subject, host.ssh)
         yield good("login", subject, f"{host.ssh.user} is let in")
     elif host.guest:
         yield good("login", subject, f"{host.guest.username} is let in through VMware Tools")
-    runs_packages = at.environment in stagings(settings) | prods(settings)
+    runs_packages = staging or at.environment in prods(settings)
     asked = asks_http(settings, at.environment, at.host.partition("/")[0])
     yield from _inside(subject, seen, settings.max_bytes, unpacks=runs_packages, asked=asked)
     if host.ssh:
@@ -76,11 +81,12 @@ def _runner(settings: Settings, hosts: Hosts) -> Iterator[Finding]:
     yield from _inside(RUNNER, seen, 0, unpacks=False, asked=asked)
 
 
-def _is_off(centers: Centers, at: At) -> bool:
+def _power(centers: Centers, at: At) -> str | None:
+    """None where there is no VM, or vCenter does not tell, which is said where VMs are looked at."""
     try:
-        return centers.vm(at).power == "poweredOff"
-    except Trouble:  # which is said where VMs are looked at
-        return False
+        return centers.vm(at).power if centers.host(at).vm else None
+    except Trouble:
+        return None
 
 
 def _gateway(subject: str, gateway: Gateway) -> Generator[Finding, None, bool]:

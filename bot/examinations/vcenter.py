@@ -186,6 +186,9 @@ def _isolation(settings: Settings, centers: Centers, environment: str) -> Iterat
     for host in staging.named():
         try:
             views[host] = centers.machine(At(environment, host)).networks()
+        except Closed as closed:
+            yield bad("isolation", environment, str(closed), "Mend the vCenter first.")
+            return
         except Trouble as trouble:
             views[host] = str(trouble)
     judged = judge(views, staging.isolation)
@@ -212,7 +215,8 @@ def _identity(settings: Settings, centers: Centers, environment: str) -> Iterato
             yield bad("staging_is_not_prod", str(at), f"it is the same VM as {prod[identity]}", mend)
     if unknown or lost:
         which = ", ".join(map(str, (*lost, *unknown)))
-        yield bad("staging_is_not_prod", environment, f"cannot be told, because of {which}", "Mend those VMs first.")
+        mend = "Mend what is told of those VMs."
+        yield bad("staging_is_not_prod", environment, f"cannot be told without knowing {which}", mend)
     elif not own.keys() & prod.keys():
         yield good("staging_is_not_prod", environment, f"none of its {len(own)} VMs is one of prod's {len(prod)}")
 

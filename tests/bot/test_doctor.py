@@ -375,6 +375,8 @@ def test_a_vcenter_that_cannot_be_used_is_said_once_and_hides_nothing_else(
     assert re.search(mend, told[check, "main"]["mend"])
     assert told["vm", "prod db"]["detail"] == "not looked at, because the vCenter main cannot be used"
     assert told["vm", "prod db"]["mend"] == "Mend the vCenter main first."
+    assert told["isolation", "staging"]["mend"] == "Mend the vCenter first."
+    assert told["login", "staging db"]["detail"].endswith("whether that is because its VM is off could not be asked")
     assert told["login", "prod db"]["ok"]
     assert told["bot_token", lab.world.page + "api/"]["ok"]
 
@@ -504,8 +506,14 @@ BROKEN: dict[str, tuple[Callable[[Place], Any], dict[tuple[str, str], tuple[str,
         twice,
         {
             ("vm", "prod db"): ("has 2 VMs prod-db: /lab/vm/old/prod-db, /lab/vm/prod-db", "instance UUID"),
-            ("staging_is_not_prod", "staging"): ("cannot be told, because of prod db", "Mend those VMs first"),
-            ("staging_is_not_prod", "crm-staging"): ("cannot be told, because of prod db", "Mend those VMs first"),
+            ("staging_is_not_prod", "staging"): (
+                "cannot be told without knowing prod db",
+                "Mend what is told of those VMs",
+            ),
+            ("staging_is_not_prod", "crm-staging"): (
+                "cannot be told without knowing prod db",
+                "Mend what is told of those VMs",
+            ),
         },
     ),
     "a prod VM that is off": (
