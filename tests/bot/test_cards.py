@@ -419,6 +419,11 @@ def test_a_hand_off_is_announced_with_what_it_changes(scene: Scene) -> None:
         (e.PromotionUnscheduled(release="R-1", at="", reason="frozen"), "took the scheduled promotion of R-1 back: f"),
         (e.EnvironmentLocked(environment="prod", reason="audit"), "locked prod: audit. Nothing begins there"),
         (e.EnvironmentUnlocked(environment="prod"), "<@U02ADMIN> unlocked prod."),
+        (
+            e.IsolationAttested(environment="staging", reason="a GPU", covers=("web: <PCI>", "db: disk")),
+            "<@U02ADMIN> attests that staging is cut off from the network: a GPU. vCenter cannot tell:"
+            "\n• web: &lt;PCI&gt;\n• db: disk",
+        ),
         (e.FreezeSet(until=None, reason="holidays"), "froze promotions until it is lifted with `/promote unfreeze`: h"),
         (e.FreezeLifted(), "lifted the freeze"),
         (e.ApprovalGiven(release="R-1", digest="ab"), "approved the promotion of R-1"),

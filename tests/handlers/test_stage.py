@@ -4,6 +4,7 @@ import pytest
 from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
 
 from bot.blocks import actions, button
+from plans.events import IsolationJudged
 
 
 def test_a_rehearsal_starts_where_its_app_is_staged(deck: DeckRoom) -> None:
@@ -58,6 +59,7 @@ def test_an_environment_is_asked_for_where_it_could_be_several(deck: DeckRoom) -
         "/stage reset staging",
         "/stage abort 1 now",
         "/stage lock prod mine",
+        "/stage attest staging mine",
         "/stage unlock prod",
     ],
 )
@@ -175,6 +177,29 @@ def test_environments_are_locked_and_unlocked_prod_too(deck: DeckRoom) -> None:
     assert "prod is unlocked" in deck.types(ADMIN, "/stage unlock")
     assert "not_locked" in deck.types(ADMIN, "/stage unlock")
     assert "not_locked" in deck.types(ADMIN, "/stage unlock prod")
+
+
+def test_an_admin_attests_to_what_a_run_doubted(deck: DeckRoom) -> None:
+    def judge(verdict: str, *doubts: str) -> None:
+        deck.types(ADMIN, "/stage check staging")
+        run = len(deck.records("run.started"))
+        deck.happens(IsolationJudged(run=run, verdict=verdict, evidence=doubts, doubts=doubts))
+        deck.ends(run, "errored")
+
+    assert "which_environment" in deck.types(ADMIN, "/stage attest it is fine")
+    assert "wrong_environment" in deck.types(ADMIN, "/stage attest prod it is fine")
+    assert "nothing_to_attest" in deck.types(ADMIN, "/stage attest staging it is fine")
+    judge("proved")
+    assert "nothing_to_attest" in deck.types(ADMIN, "/stage attest staging it is fine")
+    judge("violated", "web: <PCI> device")
+    assert "isolation_violated" in deck.types(ADMIN, "/stage attest staging it is fine")
+    judge("unproved", "web: <PCI> device", "db: shared disk")
+    told = deck.types(ADMIN, "/stage attest staging it is a GPU")
+    assert "what run 3 doubted:\n• web: &lt;PCI&gt; device\n• db: shared disk\nIt holds for 7 days" in told
+    [word] = deck.records("isolation.attested")
+    assert (word["environment"], word["reason"], word["by"]) == ("staging", "it is a GPU", ADMIN)
+    assert word["covers"] == ["web: <PCI> device", "db: shared disk"]
+    assert word["digest"] == deck.settings.digest_of_environment("staging")
 
 
 def test_status_and_history_say_what_runs_asks_and_ran(deck: DeckRoom) -> None:
