@@ -70,7 +70,7 @@ def title(run: Run, release: Release | None) -> str:
 
 def verdict(run: Run) -> str:
     """How a run ended, in words, escaped."""
-    why = run.reason.removesuffix(".")
+    why = run.reason.partition("\n")[0].removesuffix(".")
     if run.verdict == "passed":
         if run.unclean:
             return f"Passed, not clean: {line('; '.join(run.unclean), 600)}"

@@ -113,7 +113,8 @@ def step_reply(run: Run, number: int, tails: Mapping[str, str]) -> Message:
 
 def _host_row(name: str, host: HostStep) -> str:
     code = f" (exit {host.exit})" if host.exit and str(host.exit) not in host.reason else ""
-    why = f": {line(host.reason, 300)}" if host.reason else ""
+    first = host.reason.partition("\n")[0]
+    why = f": {line(first, 300)}" if first else ""
     return f"{host.outcome}{f' on {line(name)}' if name else ''}{code}{why}"
 
 
