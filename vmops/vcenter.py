@@ -55,9 +55,9 @@ class Found(NamedTuple):
 class Session:
     """One session of one vCenter, for any number of threads; it logs in at the first use.
 
-    `found` are the VMs that were found, by what they were looked for; `tls` is what else of that vSphere is verified by,
-    and `address` where it is. Raises Unreachable, Refused and Trouble, each with a sentence; what vSphere itself refuses
-    comes as its own faults (`vmodl.MethodFault`) for the caller to judge.
+    `found` are the VMs that were found, by what they were looked for; `tls` is what else of that vSphere is verified
+    by, and `address` where it is. Raises Unreachable, Refused and Trouble, each with a sentence; what vSphere itself
+    refuses comes as its own faults (`vmodl.MethodFault`) for the caller to judge.
     """
 
     def __init__(self, vcenter: VCenter) -> None:
@@ -242,10 +242,9 @@ class Session:
         return content
 
     def _ended(self, fault: Any, generation: int, last: bool) -> None:
-        """Forgets a session that has ended, as it says itself, or as what lived with it is gone. Raises other faults."""
-        if not isinstance(fault, vim.fault.NotAuthenticated) and not isinstance(
-            fault.obj, vmodl.query.PropertyCollector
-        ):
+        """Forgets a session that has ended: it says so, or what lived with it is gone. Raises other faults."""
+        said = isinstance(fault, vim.fault.NotAuthenticated)
+        if not said and not isinstance(fault.obj, vmodl.query.PropertyCollector):
             raise fault
         with self._lock:
             if generation == self._generation:  # else another thread has said so already

@@ -1,11 +1,13 @@
 """What holds for every vCenter: the lab's, and govmomi's simulator, over connections that are cut at the worst time."""
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pyVim.task import WaitForTask
 from vcenters import TOKEN, WEB, Bot, Center
 
 from plans.actions import FindVm, Power, RemoveSnapshot, RevertTo, TakeSnapshot
@@ -67,14 +69,12 @@ def test_a_snapshot_is_taken_once_and_removed_with_nobody_elses_touched(center: 
     assert taken.ok, taken.reason
     assert bot(TAKE).value == taken.value
     assert center.snapshots() == [RUN]
-    foreign = center.own.CreateSnapshot_Task("backup-product", "", False, False)
-    assert foreign
-    center_names = sorted(center.snapshots())
+    WaitForTask(center.own.CreateSnapshot_Task("backup-product", "", False, False))
     for action in (RemoveSnapshot(WEB, "backup-product"), RevertTo(WEB, "backup-product")):
         refused = bot(action)
         assert refused.result == "errored"
         assert "it is not ours to touch" in refused.reason
-    assert sorted(center.snapshots()) == center_names
+    assert sorted(center.snapshots()) == ["backup-product", RUN]
     for _ in range(2):
         assert bot(RemoveSnapshot(WEB, taken.value)).ok
     assert center.snapshots() == ["backup-product"]
@@ -147,6 +147,32 @@ def test_what_changes_nothing_is_asked_again(center: Center, bot: Bot, method: s
     assert taken.ok, taken.reason
     assert center.snapshots() == [RUN]
     assert center.wire.count("CreateSnapshot_Task") == 1
+
+
+def test_whatever_is_cut_nothing_is_done_twice(
+    center: Center, bot: Bot, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Any call, before it arrives or after it was made; who is told that nothing came of it asks again."""
+    monkeypatch.setattr(machine, "ARRIVING", 0.2)
+    chance = random.Random(request.node.name)
+    cuts = 0
+    for number in range(12):
+        name = f"{TOKEN}run-{number}"
+        for action in (ON, TakeSnapshot(WEB, name, ""), RemoveSnapshot(WEB, name), OFF):
+            for call in range(8):
+                if chance.random() < 0.12:
+                    center.wire.order(chance.choice(["cut before", "cut after"]), "", after=call)
+                    cuts += 1
+            while not (outcome := bot(action)).ok:
+                assert "lost" in outcome.reason or "cannot be reached" in outcome.reason, outcome.reason
+            center.wire.heal()
+            expected = [name] if isinstance(action, TakeSnapshot) else []
+            assert center.snapshots() == expected
+    made = [method for method in center.wire.calls if method.endswith("_Task")]
+    assert {method: made.count(method) for method in set(made)} == dict.fromkeys(
+        ["PowerOnVM_Task", "PowerOffVM_Task", "CreateSnapshot_Task", "RemoveSnapshot_Task"], 12
+    )
+    assert cuts > 25
 
 
 @pytest.mark.parametrize("method", ["RetrievePropertiesEx", "CreateSnapshot_Task", "WaitForUpdatesEx"])

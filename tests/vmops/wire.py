@@ -4,7 +4,6 @@ import http.client
 import re
 import ssl
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,13 @@ from pathlib import Path
 
 METHOD = re.compile(rb"<soapenv:Body>\s*<(\w+)")
 PAGE = b"<html><body><p>The service is being restarted</body></html>"
+
+
+@dataclass(eq=False)
+class _Order:
+    how: str
+    method: str
+    after: int
 
 
 class Wire(ThreadingHTTPServer):
@@ -27,18 +33,18 @@ class Wire(ThreadingHTTPServer):
         self.port: int = self.server_address[1]
         self.calls: list[str] = []
         self.closing = threading.Event()
-        self._ordered: deque[tuple[str, str]] = deque()
+        self._ordered: list[_Order] = []
         self._first: dict[str, Callable[[], None]] = {}
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
-    def order(self, how: str, method: str, times: int = 1) -> None:
-        """Lets the next calls of `method` (of any where it is empty) meet with one of
+    def order(self, how: str, method: str, times: int = 1, *, after: int = 0) -> None:
+        """Lets the next calls of `method` (of any where it is empty), after so many, meet with one of
 
         `cut before` (it never arrives), `cut after` (it is made, its answer lost), `silence` (it never arrives, nothing
         comes back), `503`, `page` (a 200 with somebody's page), `broken` (half the answer).
         """
-        self._ordered.extend([(how, method)] * times)
+        self._ordered.extend([_Order(how, method, after) for _ in range(times)])
 
     def before(self, method: str, do: Callable[[], None]) -> None:
         """Lets that happen before the next call of `method` arrives."""
@@ -47,11 +53,14 @@ class Wire(ThreadingHTTPServer):
     def strike(self, method: str) -> str:
         """What is to happen to this call."""
         self._first.pop(method, lambda: None)()
-        for one in self._ordered:
-            if one[1] in ("", method):
-                self._ordered.remove(one)
-                return one[0]
-        return ""
+        matching = [one for one in self._ordered if one.method in ("", method)]
+        due = next((one for one in matching if not one.after), None)
+        for one in matching:
+            one.after = max(0, one.after - 1)
+        if due is None:
+            return ""
+        self._ordered.remove(due)
+        return due.how
 
     def heal(self) -> None:
         self._ordered.clear()
