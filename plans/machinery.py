@@ -69,14 +69,15 @@ class ProveIsolation(Own, frozen=True):
 
 
 class ProbeIsolation(Own, frozen=True):
-    """From inside every guest: what must not be reached does not answer, and what must be does."""
+    """From inside every guest, by its shell: what must not be reached does not answer, and what must be does."""
 
-    hosts: tuple[str, ...]
+    hosts: dict[str, str]
     isolation: Isolation
     attested: Attested | None = None
 
     def actions(self, site: Site) -> Actions:
-        together = yield Together(tuple(probe(At(site.environment, host), self.isolation) for host in self.hosts))
+        shells = [probe(At(site.environment, host), shell, self.isolation) for host, shell in self.hosts.items()]
+        together = yield Together(tuple(shells))
         outcomes: dict[str, Outcome] = dict(zip(self.hosts, together.value, strict=True))
         for outcome in outcomes.values():
             if outcome.result == "aborted":

@@ -47,7 +47,7 @@ try() {
     case $words in
       *[Uu]sage*|*option*) continue ;;
       *[Rr]efused*) answer=refused ;;
-      *[Tt]imed\\ out*|*onnection\\ timeout*|*TIMEOUT*|*nreachable*|*[Nn]o\\ route*) answer=silent ;;
+      *[Tt]imed\\ out*|*onnection\\ timeout*|*Timeout\\ was*|*TIMEOUT*|*nreachable*|*[Nn]o\\ route*) answer=silent ;;
       *resol*|*not\\ known*|*lookup*|*bad\\ address*|*o\\ address*) answer=unresolved ;;
       *) continue ;;
     esac
@@ -59,6 +59,32 @@ for target in $targets; do try "$target" & done
 wait
 """
 
+# All are begun before the first is waited for; the class says in a word what the words of other tools must be read for.
+_TRY_POWERSHELL = """$tries = foreach ($target in @($targets)) {
+  $try = @{Target = $target; Answer = 'unknown'}
+  $port = [int]($target -split ':')[-1]
+  $name = $target.Substring(0, $target.LastIndexOf(':')).Trim('[', ']')
+  try {
+    $address = [Net.Dns]::GetHostAddresses($name)[0]
+    $try.Client = New-Object Net.Sockets.TcpClient($address.AddressFamily)
+    $try.Task = $try.Client.ConnectAsync($address, $port)
+  } catch { $try.Answer = 'unresolved' }
+  $try
+}
+foreach ($try in $tries) {
+  if ($try.Task) {
+    try { $try.Answer = if ($try.Task.Wait(3000)) { 'open' } else { 'silent' } } catch {
+      switch ([string]$_.Exception.GetBaseException().SocketErrorCode) {
+        'ConnectionRefused' { $try.Answer = 'refused' }
+        { $_ -in 'TimedOut', 'HostUnreachable', 'NetworkUnreachable' } { $try.Answer = 'silent' }
+      }
+    }
+    $try.Client.Close()
+  }
+  "$($try.Target) $($try.Answer) powershell"
+}
+"""
+
 
 class Tried(msgspec.Struct, frozen=True):
     """How one address answered, and the tool that tried it: the empty name where the guest has none."""
@@ -67,10 +93,13 @@ class Tried(msgspec.Struct, frozen=True):
     tool: str
 
 
-def probe(at: At, isolation: Isolation) -> Shell:
-    """The command that tries every address that must, or must not, be reached from inside a guest."""
-    targets = shlex.join([*isolation.must_not_reach, *isolation.must_reach])
-    return Shell(at=at, command=_TRY.replace("$targets", targets), timeout=SECONDS)
+def probe(at: At, shell: str, isolation: Isolation) -> Shell:
+    """The command, for `sh` or `powershell`, that tries every address that must or must not be reached from there."""
+    targets = [*isolation.must_not_reach, *isolation.must_reach]
+    if shell == "powershell":
+        listed = ", ".join(f"'{target}'" for target in targets)  # a host:port has no quotes in it
+        return Shell(at=at, command=_TRY_POWERSHELL.replace("$targets", listed, 1), timeout=SECONDS)
+    return Shell(at=at, command=_TRY.replace("$targets", shlex.join(targets)), timeout=SECONDS)
 
 
 def judge_probes(outcomes: Mapping[str, Outcome], isolation: Isolation, attested: Attested | None) -> Judgement:
@@ -128,5 +157,5 @@ def _without(tried: Tried) -> str:
 
 def _read(output: str) -> dict[str, Tried]:
     """What the command printed, by address; what is not its own (a login banner, say) is passed over."""
-    lines = re.findall(r"^(\S+:[0-9]+) (open|refused|silent|unresolved|unknown) (\w*)$", output, re.MULTILINE)
+    lines = re.findall(r"^(\S+:[0-9]+) (open|refused|silent|unresolved|unknown) (\w*)\r?$", output, re.MULTILINE)
     return {target: Tried(answer, tool) for target, answer, tool in lines}

@@ -173,8 +173,8 @@ def _prove(draft: Draft, phase: str, material: Material) -> None:
 def _probe(draft: Draft, phase: str, material: Material) -> None:
     isolation = _isolation(material)
     if isolation.must_not_reach or isolation.must_reach:
-        hosts = tuple(material.target.named())
-        step = ProbeIsolation(hosts=hosts, isolation=isolation, attested=material.attested)
+        shells: dict[str, str] = {name: host.shell for name, host in material.target.named().items()}
+        step = ProbeIsolation(hosts=shells, isolation=isolation, attested=material.attested)
         draft.own(phase, "Probe from inside", step)
 
 

@@ -167,7 +167,7 @@ class TestIsolation:
 
 class TestProbes:
     RULES = Isolation(networks=("isolated",), must_not_reach=("10.0.0.5:443",), must_reach=("db:5432",))
-    STEP = ProbeIsolation(hosts=("web", "db"), isolation=RULES)
+    STEP = ProbeIsolation(hosts={"web": "sh", "db": "sh"}, isolation=RULES)
     QUIET = Outcome("ok", exit=0, output="10.0.0.5:443 silent nc\ndb:5432 open nc\n")
 
     def test_are_tried_in_every_guest_at_once(self) -> None:

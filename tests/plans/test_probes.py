@@ -20,7 +20,7 @@ RULES = Isolation(networks=(), must_not_reach=("prod:443",), must_reach=("db:543
 
 def printed(tools: Path, *targets: str) -> list[str]:
     """What the probe prints on a guest that has these tools alone."""
-    command = probe(WEB, Isolation(networks=(), must_not_reach=targets)).command
+    command = probe(WEB, "sh", Isolation(networks=(), must_not_reach=targets)).command
     done = subprocess.run(
         ["/bin/sh", "-c", command], env={"PATH": str(tools)}, capture_output=True, text=True, timeout=60, check=True
     )
@@ -184,5 +184,13 @@ def test_only_the_guest_that_got_through_is_cut_off() -> None:
 
 
 def test_targets_reach_the_shell_as_they_are() -> None:
-    command = probe(WEB, Isolation(networks=(), must_not_reach=("[fd00::5]:443",))).command
+    command = probe(WEB, "sh", Isolation(networks=(), must_not_reach=("[fd00::5]:443",))).command
     assert "for target in '[fd00::5]:443'; do" in command
+
+
+def test_windows_is_asked_in_its_own_words() -> None:
+    command = probe(WEB, "powershell", RULES).command
+    assert "foreach ($target in @('prod:443', 'db:5432')) {" in command
+    assert "$targets" not in command
+    assert '"$($try.Target) $($try.Answer) powershell"' in command
+    assert judged("prod:443 silent powershell\r\ndb:5432 open powershell\r\n")[0] == "proved"

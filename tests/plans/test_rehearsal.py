@@ -11,7 +11,17 @@ from msgspec.structs import replace
 from plans.environment import App
 from plans.errors import Refusal
 from plans.facts import Fact
-from plans.machinery import CompareFacts, GoBack, KeepSnapshot, ProveIsolation, RemoveSnapshots, Reuse, Unpack
+from plans.isolation import Isolation
+from plans.machinery import (
+    CompareFacts,
+    GoBack,
+    KeepSnapshot,
+    ProbeIsolation,
+    ProveIsolation,
+    RemoveSnapshots,
+    Reuse,
+    Unpack,
+)
 from plans.package import Manifest
 from plans.phases import Material, Plan
 from plans.records import EnvironmentState, Kept
@@ -66,6 +76,17 @@ def test_a_check_is_the_first_three_phases_and_a_reset_the_first() -> None:
     assert check(material(), "restore_test").kind == "restore_test"
     state = EnvironmentState(name="staging", snapshots={"web": kept(1), "db": kept(1)})
     assert laid_out(reset(material(state=state))) == POWER_ON
+
+
+def test_addresses_are_tried_from_inside_before_the_restore_and_again_before_the_deployment() -> None:
+    isolation = Isolation(networks=("isolated-staging",), must_not_reach=("prod-db:5432",))
+    steps = check(material(target=replace(staging(), isolation=isolation))).steps
+    probes = [step for step in steps if isinstance(step.step, ProbeIsolation)]
+    assert [step.phase for step in probes] == ["power_on", "confirm"]
+    assert probes[0].step == ProbeIsolation(hosts={"web": "sh", "db": "sh"}, isolation=isolation)
+    names = [step.name for step in steps]
+    assert names.index("Wait until it answers") + 1 == names.index("Probe from inside")
+    assert names.index("Probe from inside") + 1 == names.index("Restore the orders")
 
 
 def test_isolation_is_proved_for_every_vm_before_any_is_powered_on_and_again_before_the_deployment() -> None:
