@@ -45,6 +45,13 @@ def test_a_vm_is_found_by_name_path_and_uuid_and_is_the_same(center: Center, mak
         assert make(vm)(FindVm(WEB)).value == identity, vm
 
 
+@pytest.mark.parametrize("vm", ["nothing", "/lab/vm/nothing", "/lab", "12345678-1234-1234-1234-123456789abc"])
+def test_a_vm_that_is_not_there_is_a_sentence(make: Callable[..., Bot], vm: str) -> None:
+    outcome = make(vm)(ON)
+    assert outcome.result == "errored"
+    assert outcome.reason == f"staging web: vCenter 127.0.0.1 has no VMs {vm}; see what the user may see in vCenter"
+
+
 def test_one_name_of_two_vms_is_refused_with_both_their_paths(center: Center, make: Callable[..., Bot]) -> None:
     outcome = make("twin")(ON)
     assert outcome.result == "errored"
@@ -220,6 +227,7 @@ def test_no_session_is_left_behind(center: Center, make: Callable[..., Bot]) -> 
     [
         ({"password": "wrong"}, "refuses the user quarterdeck or its password"),
         ({"ca_file": ""}, "its certificate is not trusted"),
+        ({"ca_file": "/nowhere.pem"}, "ca_file /nowhere.pem cannot be used: No such file or directory"),
         ({"host": "127.0.0.2"}, "cannot be reached"),
     ],
 )

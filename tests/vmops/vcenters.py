@@ -6,7 +6,7 @@ import shutil
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,8 +99,12 @@ class Center:
     def order(self, fault: Any) -> None:
         """Lets something go wrong in the lab's vCenter."""
         assert self.lab
+        self.soon(self.lab.faults.add, fault)
+
+    def soon(self, do: Callable[..., None], *args: Any) -> None:
+        """Lets something happen in the lab's own thread."""
         assert self.loop
-        self.loop.call_soon_threadsafe(self.lab.faults.add, fault)
+        self.loop.call_soon_threadsafe(do, *args)
 
     def reset(self) -> None:
         """The VM off, without snapshots; nothing goes wrong any more."""
