@@ -157,6 +157,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         }
         return _digest(made_of)
 
+    def unverified(self, environment: str) -> tuple[str, ...]:
+        """A warning for each vCenter of that environment whose certificate is not verified: every run on it says so."""
+        used = dict.fromkeys(host.vcenter for host in self.environments[environment].named().values())
+        return tuple(
+            f"vCenter {name} ({vcenter.host}) is NOT VERIFIED (verify: false): whoever answers there is believed"
+            for name, vcenter in self.config.vcenters.items()
+            if name in used and not vcenter.verify
+        )
+
     def digest_of_environment(self, name: str) -> str:
         """Hosts, isolation, restore and backup of an environment, as one SHA-256 (hex); keys and passwords aside."""
         return _digest(_said(self.environments[name]))

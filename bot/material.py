@@ -66,12 +66,21 @@ class Materials:
     def machines(self, environment: str, performer: Performer, *, strict: bool = True) -> tuple[str, ...]:
         """The identities of an environment's machines, by which runs exclude each other.
 
-        Where vCenter does not tell one: Refusal, or with `strict` off the configuration's words for it instead.
+        Where vCenter does not tell one: Refusal `machine_unknown`, or with `strict` off the configuration's words for
+        it instead. Refusal `staging_is_prod` where what is to be reverted has a machine of any prod, whatever its name.
         """
-        found = []
+        found = self._identities(environment, performer, strict)
+        if strict and any(app.staging == environment for app in self._settings.apps.values()):
+            for prod in dict.fromkeys(app.prod for app in self._settings.apps.values()):
+                self._refuse_prod(environment, found, prod, self._identities(prod, performer, strict))
+        return tuple(sorted(found))
+
+    def _identities(self, environment: str, performer: Performer, strict: bool) -> dict[str, str]:
+        """The names of the environment's hosts, by their machines' identities."""
+        found = {}
         for name, host in self.target(environment).named().items():
             try:
-                found.append(performer.identity(At(environment, name)))
+                found[performer.identity(At(environment, name))] = name
             except Trouble as trouble:
                 if strict:
                     raise Refusal(
@@ -79,8 +88,17 @@ class Materials:
                         f"{environment} {name}: {trouble}",
                         "Nothing was begun. Mend that, and type the command again.",
                     ) from None
-                found.append(f"{host.vcenter}/{host.vm}")
-        return tuple(sorted(found))
+                found[f"{host.vcenter}/{host.vm}"] = name
+        return found
+
+    @staticmethod
+    def _refuse_prod(environment: str, own: dict[str, str], prod: str, theirs: dict[str, str]) -> None:
+        for identity in own.keys() & theirs.keys():
+            raise Refusal(
+                "staging_is_prod",
+                f"{environment} {own[identity]} and {prod} {theirs[identity]} are the same machine ({identity}).",
+                f"Nothing was begun. Name the VM of {environment} in the configuration: it will be reverted.",
+            )
 
     def target(self, environment: str) -> Environment:
         """Raises Refusal `unknown_environment`."""
@@ -108,6 +126,7 @@ class Materials:
             environment=run.environment,
             target=target,
             state=state,
+            violated=run.isolation == "violated",
             attested=state.attested if holds(state.attested, digest, self._board.now()) else None,
             subjects=tuple(
                 Subject(app, self._settings.tests[name], self.target(app.prod)) for name, app in apps.items()

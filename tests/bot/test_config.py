@@ -207,8 +207,11 @@ def test_every_value_from_outside_and_every_password_is_a_secret(folder: Path) -
 
 def test_a_vcenter_that_is_not_verified_is_said_aloud(folder: Path) -> None:
     assert loaded(folder).warnings == ()
-    [warning] = loaded(folder, {"ca_file: ca.pem": "verify: false"}).warnings
+    settings = loaded(folder, {"ca_file: ca.pem": "verify: false"})
+    [warning] = settings.warnings
     assert warning.startswith("vcenters.main: verify: false")
+    [said] = settings.unverified("staging")
+    assert said.startswith("vCenter main (vcenter.example.com) is NOT VERIFIED")
 
 
 def test_the_digest_is_of_the_files_before_anything_is_filled_in(folder: Path) -> None:
