@@ -4,14 +4,21 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from vmops.scripts import Answer, Spec, asking
-from vmops.transport import Limit, Lost, Sink, Transport, Trouble, Unreachable
+from vmops.answers import Answer
+from vmops.scripts import LOOKS, Spec, asking
+from vmops.transport import TICK, Attention, Limit, Lost, Sink, Transport, Trouble, Unreachable
 
 PATIENCE = 120.0
 """Seconds without any contact after which a job that had been reached before is given up as unknown."""
 
 BRIEFLY = 2.0
 """Seconds for which a machine that has not been reached yet is tried again: it may only be busy."""
+
+SILENCE = LOOKS * TICK + 20.0
+"""Seconds without a byte after which a machine that follows a job is no longer there, or cannot be heard."""
+
+ASKED = 300.0
+"""The same for a single question, which may be for the digest of a large file."""
 
 HEAD = 64 * 1024
 """Bytes of standard output that are kept; everything else only passes through."""
@@ -68,11 +75,11 @@ class Job:
         """
         patience, met = Patience(self._first), False
         while True:
-            answer = Answer(self._on_out, self._on_err)
+            answer, heard = Answer(self._on_out, self._on_err), Attention(limit, SILENCE)
             script = self._spec.follow(answer.token, self._out_at, self._err_at)
             reached = self._out_at, self._err_at
             try:
-                code = self._transport.exec(script, answer.out, answer.err, limit)
+                code = self._transport.exec(script, heard.to(answer.out), heard.to(answer.err), heard)
             except (Lost, Unreachable) as trouble:
                 # What was sent before the loss may have started the job; a machine that always hangs up is given up.
                 if answer.begun or (isinstance(trouble, Lost) and not met):
@@ -80,15 +87,18 @@ class Job:
                     patience.met(self._then, progress=reached != (self._out_at, self._err_at))
                 patience.wait(trouble, limit)
             else:
-                return _ending(_result(answer, code))
+                if (result := _result(answer, code)) != "on":
+                    return _ending(result)
+                met = True
+                patience.met(self._then, progress=True)
 
     def stop(self, limit: Limit) -> None:
         """Ends every process of the job and proves it gone. Raises Trouble where some are left, and as `follow`."""
         patience = Patience(self._then)
         while True:
-            answer = Answer(_nowhere, _nowhere)
+            answer, heard = Answer(_nowhere, _nowhere), Attention(limit, SILENCE)
             try:
-                code = self._transport.exec(self._spec.stop(answer.token), answer.out, answer.err, limit)
+                code = self._transport.exec(self._spec.stop(answer.token), answer.out, answer.err, heard)
             except (Lost, Unreachable) as trouble:
                 patience.wait(trouble, limit)
             else:
@@ -134,7 +144,8 @@ def ask(transport: Transport, command: str, limit: Limit) -> tuple[int, str]:
     """
     out, err = bytearray(), bytearray()
     answer = Answer(out.extend, err.extend)
-    code = int(_result(answer, transport.exec(asking(command, answer.token), answer.out, answer.err, limit)))
+    script, heard = asking(command, answer.token), Attention(limit, ASKED)
+    code = int(_result(answer, transport.exec(script, answer.out, answer.err, heard)))
     return code, (err or out if code else out).decode(errors="replace").strip()
 
 

@@ -12,6 +12,9 @@ Sink = Callable[[bytes], None]
 LOOK = 0.25
 """Seconds between two looks at whether somebody wants to stop: no wait is longer."""
 
+TICK = 0.2
+"""Seconds after which a script that waits for news is told to look again."""
+
 
 class Trouble(Exception):
     """Something out there went wrong; the text is a sentence for people, with the machine, the cause and the mend."""
@@ -41,7 +44,7 @@ class Overdue(Exception):
     """The time is over."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Limit:
     """How long somebody is willing to wait: until a moment of `time.monotonic()`, or until `cancel` is set."""
 
@@ -73,19 +76,54 @@ class Limit:
         self.check()
 
 
+class Attention(Limit):
+    """A limit that ends sooner, with Lost, where nothing was heard for so many seconds: a frozen network is silent."""
+
+    def __init__(self, limit: Limit, seconds: float) -> None:
+        super().__init__(limit.until, limit.cancel)
+        self._limit, self._seconds = limit, seconds
+        self._last = time.monotonic()
+        self.heard = False
+        """Whether anything was heard at all."""
+
+    def to(self, sink: Sink) -> Sink:
+        """The sink, as one whose bytes are heard."""
+
+        def hear(data: bytes) -> None:
+            sink(data)
+            self.heard, self._last = True, time.monotonic()
+
+        return hear
+
+    def check(self) -> float:
+        """As the limit's own. Raises Lost as well."""
+        pause = self._limit.check()
+        if time.monotonic() - self._last > self._seconds:
+            raise Lost(f"nothing was heard for {self._seconds:.0f} s")
+        return pause
+
+
 class Transport(Protocol):
-    """A way into one machine, used by many threads at once."""
+    """A way into one machine, used by many threads at once.
+
+    Starting, following and stopping a job is the same over all of them: `vmops.jobs`, by scripts.
+    """
 
     def exec(self, script: str, out: Sink, err: Sink, limit: Limit) -> int:
         """Runs a script for /bin/sh in the login directory and hands its output over as it comes; its exit code.
 
-        The script does not show in the machine's list of processes, and is not run at all unless it arrives whole.
-        Raises Unreachable, Refused, Lost, Cancelled, Overdue.
+        `vmops.scripts.LIBRARY` comes before it. Its standard input is a pipe, where a line `:` comes whenever TICK has
+        passed, and `exit` when nobody listens any more. The script does not show in the machine's list of processes,
+        and is not run at all unless it arrives whole. Raises Unreachable, Refused, Lost, Cancelled, Overdue.
         """
         ...
 
     def put(self, source: Path, target: str, limit: Limit) -> None:
         """Writes the file's bytes to `target`, in a directory that is there. Raises as `exec`, and Trouble."""
+        ...
+
+    def get(self, source: str, sink: Sink, limit: Limit) -> None:
+        """Hands the bytes of a file there over as they come. Raises as `exec`, and Trouble."""
         ...
 
     def close(self) -> None:

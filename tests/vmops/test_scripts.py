@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmops.scripts import MAX_COMMAND, Answer, Spec, whole
+from vmops.answers import Answer
+from vmops.scripts import MAX_COMMAND, Spec, whole
 from vmops.transport import Refused
 
 
@@ -48,7 +49,7 @@ def test_what_an_answer_that_never_began_said_is_why() -> None:
 
 def test_a_script_that_arrives_in_part_runs_in_no_part() -> None:
     script = whole("echo one\necho two\n")
-    for length in range(len(script) - len("main\n") + 1):
+    for length in range(len(script) - len(")\n") + 1):
         ran = subprocess.run(["/bin/sh", "-s"], input=script[:length].encode(), capture_output=True, check=False)
         assert ran.stdout == b""
 

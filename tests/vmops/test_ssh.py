@@ -17,7 +17,7 @@ from far_ends import DEADLINE, Bot, Sshd, until
 
 from plans.actions import AwaitHost, Upload
 from plans.environment import Gateway
-from vmops import boots, connect
+from vmops import boots, connect, shell
 
 
 @contextmanager
@@ -192,14 +192,7 @@ def test_a_frozen_server_is_waited_for_but_not_beyond_the_time(sshd: Sshd, tmp_p
 
 def test_a_login_shell_that_talks_disturbs_nothing(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # What a noisy start-up file prints comes before the script's own first byte, on both streams.
-    from vmops.ssh import SshTransport
-
-    quiet = SshTransport._run
-
-    def noisy(self: Any, command: str, *rest: Any) -> int:
-        return quiet(self, f"echo Welcome; echo Motd >&2; {command}", *rest)
-
-    monkeypatch.setattr(SshTransport, "_run", noisy)
+    monkeypatch.setattr(shell, "COMMAND", f"echo Welcome; echo Motd >&2; {shell.COMMAND}")
     with bot_for(sshd, tmp_path) as bot:
         outcome = bot.shell("echo out; echo err >&2")
         assert outcome.output == "out\n"

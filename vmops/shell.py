@@ -1,0 +1,160 @@
+"""Touches channels of an SSH connection: a shell that takes one script after another, and a stream of bytes."""
+
+import itertools
+import math
+import select
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import BinaryIO
+
+import paramiko
+
+from vmops.answers import Cut, new_token
+from vmops.connect import FROZEN_MS, SECONDS
+from vmops.scripts import LIBRARY
+from vmops.transport import LOOK, TICK, Attention, Limit, Lost, Sink
+
+CHUNK = 64 * 1024
+
+# A script's standard input is the shell's own, a pipe whatever sshd made of it.
+COMMAND = "exec /bin/sh -c '{ cat; echo exit; } | exec /bin/sh -s'"
+
+_GONE = "the connection was lost"
+
+
+class Shell:
+    """A shell that stays open: a script costs neither a channel nor a start, and LIBRARY is read once."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._first = f"{LIBRARY}boot=$(boot_id)\n"
+        self.alive = True
+        """Whether it takes another script, as far as is known; after one that failed it does not."""
+        _exec(channel, COMMAND)
+
+    def run(self, script: str, out: Sink, err: Sink, limit: Limit, patience: float) -> int:
+        """Runs one script: its exit code, or the shell's where that ended. `patience`: seconds until the first byte.
+
+        Raises Lost, Cancelled, Overdue; the shell must not be used after that.
+        """
+        token, said = new_token(), bytearray()
+        first = Attention(limit, patience)
+        answer = Cut(token, first.to(out), _ignored), Cut(token, first.to(err), said.extend)
+        # One compound command: the shell runs nothing of it before it has all of it.
+        framed = f"{{\n{script}printf '%s%s\\n' '{token}' \"$?\" >&2; printf %s '{token}'\n}}\n"
+        _send(self._channel, (self._first + framed).encode(), first)
+        self._first = ""
+        _pump(self._channel, *answer, first, lambda: first.heard)
+        _pump(self._channel, *answer, limit, lambda: bool(answer[0].passed) and said.endswith(b"\n"), _ticks())
+        self.alive = said == b"0\n"
+        return int(said) if said.endswith(b"\n") else _exit_code(self._channel, limit)
+
+    def close(self) -> None:
+        """Lets go of it; the script that it runs goes on as long as it likes."""
+        _close(self._channel)
+
+
+def stream(
+    channel: paramiko.Channel, command: str, limit: Limit, data: BinaryIO | None, sink: Sink | None
+) -> tuple[int, str]:
+    """Runs a command that reads the data, or whose output is the sink's: its exit code, and what it complained.
+
+    Raises Lost, Cancelled, Overdue.
+    """
+    said = bytearray()
+    try:
+        _exec(channel, f"exec /bin/sh -c {shlex.quote(command)}")
+        while data and (chunk := data.read(CHUNK)):
+            _send(channel, chunk, limit)
+        with suppress(EOFError, OSError):  # it ended without reading everything: its exit code tells more
+            channel.shutdown_write()
+        _pump(channel, sink or said.extend, said.extend, limit, lambda: False)
+        return _exit_code(channel, limit), said.decode(errors="replace").strip()
+    finally:
+        _close(channel)
+
+
+def _exec(channel: paramiko.Channel, command: str) -> None:
+    # Paramiko waits for the reply without a limit of its own.
+    watch = threading.Timer(SECONDS, channel.close)
+    watch.daemon = True
+    watch.start()
+    try:
+        channel.exec_command(command)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise Lost(_GONE) from error
+    finally:
+        watch.cancel()
+    channel.settimeout(LOOK)
+
+
+def _send(channel: paramiko.Channel, data: bytes, limit: Limit) -> None:
+    view, moved = memoryview(data), time.monotonic()
+    while view:
+        limit.check()
+        try:
+            view = view[channel.send(view) :]
+            moved = time.monotonic()
+        except TimeoutError as stalled:
+            if time.monotonic() - moved > FROZEN_MS / 1000:
+                raise Lost(f"nothing was taken for {FROZEN_MS / 1000:.0f} s") from stalled
+        except (EOFError, OSError):
+            return  # it ended without reading everything: its exit code, or that there is none, tells more
+
+
+def _pump(
+    channel: paramiko.Channel,
+    out: Sink,
+    err: Sink,
+    limit: Limit,
+    enough: Callable[[], bool],
+    ticks: Iterator[float] | None = None,
+) -> None:
+    """Passes on what comes, until it is enough or there is no more; tells the script when it is time to look."""
+    waiting = select.poll()
+    waiting.register(channel.fileno(), select.POLLIN)
+    ticks = ticks or itertools.repeat(math.inf)
+    tick = next(ticks)
+    while not enough():
+        pause = limit.check()
+        # Asked before the last bytes are read: what arrived before the end is there by then.
+        over = channel.eof_received or channel.closed
+        ready, complained = channel.recv_ready(), channel.recv_stderr_ready()
+        if ready:
+            out(channel.recv(CHUNK))
+        if complained:
+            err(channel.recv_stderr(CHUNK))
+        if not ready and not complained:
+            if over:
+                return
+            if (left := tick - time.monotonic()) <= 0:
+                _send(channel, b":\n", limit)
+                left = (tick := next(ticks)) - time.monotonic()
+            waiting.poll(min(pause, max(left, 0)) * 1000)
+
+
+def _ticks() -> Iterator[float]:
+    """The moments when a script is to look: soon at first, because most steps are short."""
+    yield time.monotonic() + TICK / 4
+    while True:
+        yield time.monotonic() + TICK
+
+
+def _exit_code(channel: paramiko.Channel, limit: Limit) -> int:
+    while not channel.exit_status_ready():
+        channel.status_event.wait(limit.check())
+    if channel.exit_status < 0:
+        raise Lost(_GONE)
+    return int(channel.exit_status)
+
+
+def _close(channel: paramiko.Channel) -> None:
+    with suppress(EOFError, OSError):  # the connection broke, which its next user is told
+        channel.close()
+
+
+def _ignored(_: bytes) -> None:
+    pass
