@@ -52,11 +52,15 @@ class GoBack(Own, frozen=True):
 
 
 class ProveIsolation(Own, frozen=True):
-    """Every VM's ways into every network judged, before anything is powered on and again before the deployment."""
+    """Every VM's ways into every network judged, before anything is powered on and again before the deployment.
+
+    `violated`: this run saw a violation already and was interrupted, perhaps before every way out was closed.
+    """
 
     hosts: tuple[str, ...]
     isolation: Isolation
     attested: Attested | None = None
+    violated: bool = False
 
     def actions(self, site: Site) -> Actions:
         views: dict[str, View | str] = {}
@@ -65,7 +69,11 @@ class ProveIsolation(Own, frozen=True):
             if outcome.result == "aborted":
                 return outcome
             views[host] = outcome.value if outcome.ok else outcome.reason
-        return (yield from _settled(site, judge(views, self.isolation, self.attested)))
+        judged = judge(views, self.isolation, self.attested)
+        if self.violated and judged.verdict != "violated":
+            why = "it was violated before Quarterdeck was interrupted (see isolation.judged on the ledger)"
+            judged = msgspec.structs.replace(judged, verdict="violated", why=why, mend="", violators=self.hosts)
+        return (yield from _settled(site, judged))
 
 
 class ProbeIsolation(Own, frozen=True):
@@ -86,15 +94,17 @@ class ProbeIsolation(Own, frozen=True):
 
 
 def _settled(site: Site, judged: Judgement) -> Actions:
-    """The way out closed, where there is one, before anything else; then the judgement written down."""
-    closed = []
+    """The judgement written down, and the way out closed, where there is one, before anything else happens."""
+    closed: list[str] = []
+    if judged.violators:
+        yield _judged(site, judged, judged.evidence)
     for host in judged.violators:
         outcome = yield Disconnect(At(site.environment, host))
         how = f"disconnected {', '.join(outcome.value)}" if outcome.ok else f"NOT DISCONNECTED: {outcome.reason}"
         closed.append(f"{host}: {how}")
     evidence = (*judged.evidence, *closed)
     yield Note("\n".join((*evidence, f"isolation: {judged.verdict}", "")))
-    yield Record(IsolationJudged(run=site.run, verdict=judged.verdict, evidence=evidence, doubts=judged.doubts))
+    yield _judged(site, judged, evidence)
     if judged.verdict in ("proved", "attested"):
         return OK
     parts = [f"isolation is {judged.verdict}: {judged.why}", *closed, judged.mend]
@@ -103,6 +113,10 @@ def _settled(site: Site, judged: Judgement) -> Actions:
             f"An admin who knows that it is cut off all the same types: /stage attest {site.environment} REASON"
         )
     return Outcome("errored", reason=". ".join(filter(None, parts)))
+
+
+def _judged(site: Site, judged: Judgement, evidence: tuple[str, ...]) -> Record:
+    return Record(IsolationJudged(run=site.run, verdict=judged.verdict, evidence=evidence, doubts=judged.doubts))
 
 
 class PowerOn(Own, frozen=True):

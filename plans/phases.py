@@ -71,7 +71,8 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is made of: the release's package (None for a check or a reset), the admins' files, what is known.
 
     `subjects` is the release's app alone, or every app that lives on the environment where there is no release.
-    `attested` is the word of an admin that holds now for what cannot be seen of its isolation.
+    `attested` is the word of an admin that holds now for what cannot be seen of its isolation; `violated` says that
+    this run saw its isolation violated before it was interrupted.
     `executable` are the paths of the package that unpacking makes executable. `at` is when the run was started, ISO
     8601: what is judged by its age is judged as of then, and stays so.
     """
@@ -82,6 +83,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     target: Environment
     state: EnvironmentState
     attested: Attested | None = None
+    violated: bool = False
     subjects: tuple[Subject, ...]
     policy: Policy
     manifest: Manifest | None = None

@@ -166,7 +166,8 @@ def _power_on(draft: Draft, material: Material) -> None:
 
 def _prove(draft: Draft, phase: str, material: Material) -> None:
     hosts = tuple(with_vm(material.target))
-    step = ProveIsolation(hosts=hosts, isolation=_isolation(material), attested=material.attested)
+    isolation = _isolation(material)
+    step = ProveIsolation(hosts=hosts, isolation=isolation, attested=material.attested, violated=material.violated)
     draft.own(phase, "Prove isolation", step)
 
 

@@ -120,15 +120,15 @@ class TestIsolation:
         assert ended.ok
 
     def test_a_way_out_is_closed_before_anything_else_and_named(self) -> None:
-        asked, ended = self.prove(
-            seen("web"), seen("db", Network(name="prod")), Outcome("ok", value=["NIC 1", "NIC 2"])
-        )
-        assert [type(action) for action in asked[2:]] == [Disconnect, Note, Record]
-        assert asked[2] == Disconnect(DB)
+        asked, ended = self.prove(seen("web"), seen("db", Network(name="prod")), OK, CUT)
+        assert [type(action) for action in asked[2:]] == [Record, Disconnect, Note, Record]
+        assert asked[3] == Disconnect(DB)
         closed = "db: disconnected NIC 1, NIC 2"
-        assert isinstance(asked[3], Note)
-        assert closed in asked[3].text
-        assert asked[4].event.evidence[-1] == closed  # type: ignore[union-attr]
+        assert isinstance(asked[4], Note)
+        assert closed in asked[4].text
+        first, last = asked[2].event, asked[5].event  # type: ignore[union-attr]
+        assert first.verdict == last.verdict == "violated"
+        assert last.evidence == (*first.evidence, closed)
         assert ended.result == "errored"
         assert ended.reason == (
             "isolation is violated: db: NIC 1 is on prod, which is not one of isolated (connected: no, at power-on: "
@@ -136,9 +136,16 @@ class TestIsolation:
         )
 
     def test_a_way_out_that_could_not_be_closed_is_said(self) -> None:
-        asked, ended = self.prove(seen("web", Network(name="prod")), seen("db", Network(name="prod")), LOST, CUT)
-        assert asked[2:4] == [Disconnect(WEB), Disconnect(DB)]
+        asked, ended = self.prove(seen("web", Network(name="prod")), seen("db", Network(name="prod")), OK, LOST, CUT)
+        assert asked[3:5] == [Disconnect(WEB), Disconnect(DB)]
         assert "web: NOT DISCONNECTED: vCenter does not answer" in ended.reason
+
+    def test_an_interrupted_violation_stays_one_and_every_way_out_is_closed(self) -> None:
+        step = msgspec.structs.replace(self.STEP, violated=True)
+        asked, ended = self.prove(seen("web"), seen("db"), OK, CUT, CUT, step=step)
+        assert asked[3:5] == [Disconnect(WEB), Disconnect(DB)]
+        assert asked[-1].event.verdict == "violated"  # type: ignore[union-attr]
+        assert ended.reason.startswith("isolation is violated: it was violated before Quarterdeck was interrupted")
 
     def test_what_only_an_admin_can_know_asks_for_the_word_of_one(self) -> None:
         opaque = msgspec.structs.replace(CLOSED, kind="opaque")
@@ -153,8 +160,8 @@ class TestIsolation:
         assert ended.ok
 
     def test_a_vcenter_that_does_not_answer_is_no_proof_and_the_others_are_looked_at(self) -> None:
-        asked, ended = self.prove(LOST, seen("db", Network(name="prod")), CUT)
-        assert asked[:3] == [ReadNetworks(WEB), ReadNetworks(DB), Disconnect(DB)]
+        asked, ended = self.prove(LOST, seen("db", Network(name="prod")), OK, CUT)
+        assert without_notes(asked)[3] == Disconnect(DB)
         assert "web: vCenter could not be asked about it: vCenter does not answer" in asked[-1].event.evidence  # type: ignore[union-attr]
         asked, ended = self.prove(LOST, seen("db"))
         assert (
@@ -179,8 +186,8 @@ class TestProbes:
 
     def test_prods_answer_disconnects_the_guest_that_got_it(self) -> None:
         loud = Outcome("ok", exit=0, output="db:5432 open nc\n10.0.0.5:443 open bash\n")
-        asked, ended = drive(self.STEP, site(host=None), Outcome("ok", value=(self.QUIET, loud)), CUT)
-        assert asked[1] == Disconnect(DB)
+        asked, ended = drive(self.STEP, site(host=None), Outcome("ok", value=(self.QUIET, loud)), OK, CUT)
+        assert asked[2] == Disconnect(DB)
         assert ended.reason.startswith("isolation is violated: db: 10.0.0.5:443 answers (tried with bash); it must not")
 
     def test_an_abort_is_one(self) -> None:

@@ -77,8 +77,8 @@ def test_a_staging_card_on_prods_network_is_cut_off_before_anything_is_powered_o
     wrong = "web: Network adapter 1 is on prod-lan, which is not one of isolated-staging"
     assert ended["verdict"] == "errored"
     assert wrong in ended["reason"]
-    assert [judgement["verdict"] for judgement in judged(evening, run)] == ["violated"]
-    assert judged(evening, run)[0]["evidence"][-1] == "web: disconnected Network adapter 1"
+    assert {judgement["verdict"] for judgement in judged(evening, run)} == {"violated"}
+    assert judged(evening, run)[-1]["evidence"][-1] == "web: disconnected Network adapter 1"
     assert not evening.records("step.started", run=run, name="Power on")
     assert wires(house, "staging-web") == ("poweredOff", [("prod-lan", False, False)])
     told = evening.told(run, wrong).text
@@ -99,8 +99,8 @@ def test_a_way_out_that_vcenter_does_not_know_is_found_from_inside_before_the_re
     ended = evening.finished(run)
     assert ended["verdict"] == "errored"
     assert ":7420 answers (tried with nc); it must not be reached" in ended["reason"]
-    assert [judgement["verdict"] for judgement in judged(evening, run)] == ["proved", "violated"]
-    inside = judged(evening, run)[1]["evidence"]
+    assert [judgement["verdict"] for judgement in judged(evening, run)] == ["proved", "violated", "violated"]
+    inside = judged(evening, run)[-1]["evidence"]
     assert "web: prod-web-1:8080 does not answer (tried with nc)" in inside
     for name, vm in (("web", "staging-web"), ("db", "staging-db")):
         assert f"{name}: disconnected Network adapter 1" in inside
