@@ -84,10 +84,6 @@ _FOLLOW = """start() {
 }
 hear() {
   n=$((n + 1))
-  if [ -n "$piece" ]; then
-    sleep 0.2 2>/dev/null || { n=$((n + 4)); sleep 1; }
-    return
-  fi
   read -r said && [ "$said" = : ] && return
   echo exit >&7
   exit 1
@@ -100,11 +96,16 @@ alive() {
 stale() {
   [ -z "$starter" ] && { rebooted || { [ -r "/proc/$p/environ" ] && ! marked "$p"; }; }
 }
+# For whom an answer comes whole: this ends soon after there is anything, with a piece of each output.
+news() { [ "$(wc -c <"$d.out")" -gt "$1" ] || [ "$(wc -c <"$d.err")" -gt "$2" ]; }
 bring() {
-  has=$(($(wc -c <"$1") - $2))
-  [ "$has" -gt 0 ] || return 0
-  tail -c "+$(($2 + 1))" <"$1" | head -c "$piece"
-  [ -n "$end" ] && [ "$has" -le "$piece" ] || end=on
+  if [ -n "$end" ]; then
+    tail -c "+$((out_at + 1))" <&3 | head -c "$piece" || exit 1
+    tail -c "+$((err_at + 1))" <&4 | head -c "$piece" >&5 || exit 1
+    if news "$((out_at + piece))" "$((err_at + piece))"; then end=on; fi
+  elif [ "$looks" -gt "$((n + 1))" ] && news "$out_at" "$err_at"; then
+    looks=$((n + 1))
+  fi
 }
 follow() {
   exec 7>/proc/self/fd/0
@@ -115,8 +116,10 @@ follow() {
   printf %s "$token"; printf %s "$token" >&2
   # From here on standard error is the job's alone: what this script's own tools may complain of is not output.
   exec 5>&2 2>/dev/null
-  [ -n "$piece" ] || [ "$out_at" = 0 ] || tail -c "+$((out_at + 1))" <&3 || exit 1
-  [ -n "$piece" ] || [ "$err_at" = 0 ] || tail -c "+$((err_at + 1))" <&4 >&5 || exit 1
+  if [ -z "$piece" ]; then
+    [ "$out_at" = 0 ] || tail -c "+$((out_at + 1))" <&3 || exit 1
+    [ "$err_at" = 0 ] || tail -c "+$((err_at + 1))" <&4 >&5 || exit 1
+  fi
   while :; do
     if ! ended; then
       if ! alive || { [ -z "$looked" ] && stale; }; then
@@ -127,8 +130,7 @@ follow() {
       looked=1
     fi
     if [ -n "$piece" ]; then
-      bring "$d.out" "$out_at"
-      bring "$d.err" "$err_at" >&5
+      bring
     else
       [ ! -s "$d.out" ] || cat <&3 || exit 1
       [ ! -s "$d.err" ] || cat <&4 >&5 || exit 1
@@ -137,10 +139,10 @@ follow() {
     hear
   done
   case $end in *signalled) ! rebooted || end=rebooted ;; esac
-  [ ! -e "$d.stopped" ] || end="$end stopped"
+  [ "$end" = on ] || [ ! -e "$d.stopped" ] || end="$end stopped"
   printf '%s%s\\n' "$token" "$end" >&5
   # Whoever writes to the pipe while the shell reads its next script would spoil that.
-  case $end in on*) exit 1 ;; esac
+  [ "$end" != on ] || exit 1
   wait
 }
 """
@@ -197,8 +199,8 @@ LIBRARY = f"{BOOT_ID}{_PARTS}supervise={shlex.quote(_SUPERVISE)}\nlooks={LOOKS}\
 """The functions that every script calls: a machine's shell is given them first, once where it stays open.
 
 Then `boot` may be set to the machine's boot id, which a shell that stays open need not look up again; and `piece` where
-answers come through only when they are whole, and nothing can be said to a script that runs: then a job's outputs come
-in pieces of at most so many bytes, each as soon as there is anything, and `on` after all but the last.
+answers come through only when they are whole: then a job's outputs come in pieces of at most so many bytes, each soon
+after there is anything, and `on` after all but the last.
 """
 
 
