@@ -9,8 +9,9 @@ from bot.board import Board
 from bot.config import Settings
 from bot.promotions import Promotions
 from bot.runs import Runs
+from bot.sweeps import Sweeper
 from plans.errors import Refusal
-from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished
+from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
 from plans.quantities import seconds
 from plans.records import EnvironmentState, Release
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 class Clock:
     """APScheduler with nothing in it that the board does not say: a restart arms it again from there."""
 
-    def __init__(self, board: Board, settings: Settings, runs: Runs, promotions: Promotions) -> None:
+    def __init__(self, board: Board, settings: Settings, runs: Runs, promotions: Promotions, sweeper: Sweeper) -> None:
         from apscheduler.executors.pool import ThreadPoolExecutor
         from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -28,6 +29,7 @@ class Clock:
         self._settings = settings
         self._runs = runs
         self._promotions = promotions
+        self._sweeper = sweeper
         self._scheduler: Any = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(4)},
             job_defaults={"misfire_grace_time": None, "coalesce": True},
@@ -45,8 +47,10 @@ class Clock:
             for state in self._board.table(EnvironmentState):
                 if state.inspection is not None:
                     self._arm_inspection(state.inspection)
+                self._arm_sweep(state.name)
 
     def stop(self) -> None:
+        self._sweeper.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
@@ -60,7 +64,12 @@ class Clock:
                 self._arm_promotion(release, at)
             case RunFinished(run=number):
                 self._arm_inspection(number)
+                for state in self._board.table(EnvironmentState):
+                    self._arm_sweep(state.name)
+            case SnapshotTaken(environment=name):
+                self._arm_sweep(name)
             case EnvironmentUnlocked(environment=name):
+                self._arm_sweep(name)
                 if (inspected := self._board.environment(name).inspection) is not None:
                     self._arm_inspection(inspected)
 
@@ -86,6 +95,15 @@ class Clock:
 
         if over():
             self._runs.start("reset", by="quarterdeck", environment=environment, still=over)
+
+    def _arm_sweep(self, environment: str) -> None:
+        """Snapshots of ours do not grow old: neither prod's, nor staging's last rehearsal's."""
+        if (at := self._sweeper.due(environment)) is not None:
+            self._at(f"sweep-{environment}", at, lambda: self._sweep(environment))
+
+    def _sweep(self, environment: str) -> None:
+        if (again := self._sweeper.sweep(environment)) is not None:
+            self._at(f"sweep-{environment}", again, lambda: self._sweep(environment))
 
     def _at(self, name: str, at: datetime, work: Callable[[], object]) -> None:
         def guarded() -> None:

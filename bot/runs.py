@@ -28,7 +28,9 @@ AGAIN = timedelta(minutes=1)
 class Runs:
     """Starts runs, takes answers, and carries each run on in a thread of its own until it must wait or has ended.
 
-    `wake` is told when the clock must enter a run again. Recovery is `enter_all()`: the same loop.
+    `wake` is told when the clock must enter a run again; `aside` are environments, with their machines' identities,
+    that no run may begin on for the moment, because somebody else is at work there. Recovery is `enter_all()`: the
+    same loop.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Runs:
     ) -> None:
         self.board = board
         self.wake: Callable[[int, datetime], None] = lambda number, at: None
+        self.aside: dict[str, tuple[str, ...]] = {}
         self._materials = materials
         self._performer = performer
         self._roles = roles
@@ -257,6 +260,8 @@ class Runs:
     def _held(self, run: Run) -> bool:
         if run.steps or run.aborting:
             return False
+        if any(name == run.environment or set(held) & set(run.machines) for name, held in self.aside.items()):
+            return True
         return self.waits_for(run) is not None or self.board.environment(run.environment).locked is not None
 
     def _leave(self, number: int) -> None:

@@ -22,6 +22,7 @@ from bot.progress import Publisher
 from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
+from bot.sweeps import Sweeper
 from handlers import Deck, register
 from handlers.workers import Workers
 from plans.errors import Refusal
@@ -80,7 +81,8 @@ class Bot:
         self.roles = Roles(settings.config.roles, client)
         self.runs = Runs(self.board, settings, materials, self.performer, self.roles, masker)
         promotions = Promotions(self.board, settings, materials, self.performer, self.runs)
-        self.clock = Clock(self.board, settings, self.runs, promotions)
+        sweeper = Sweeper(self.board, settings, materials, self.performer, self.runs)
+        self.clock = Clock(self.board, settings, self.runs, promotions, sweeper)
         self.publisher = Publisher(
             self.board,
             client,

@@ -223,7 +223,7 @@ class Session:
     def _logged_in(self) -> tuple[Content, int]:
         with self._lock:
             if self._closed:
-                raise Unreachable(f"{self.name}: Quarterdeck has logged out there, it is stopping")
+                raise Trouble(f"{self.name}: Quarterdeck has logged out there, it is stopping")
             if self._content is None:
                 self._content = self._log_in()
             return self._content, self._generation

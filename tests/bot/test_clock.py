@@ -17,6 +17,7 @@ from bot.masking import Masker
 from bot.material import Materials
 from bot.packages import Store
 from bot.promotions import WINDOW, Promotions
+from bot.sweeps import Sweeper
 from plans.errors import Refusal
 from plans.events import (
     AnyEvent,
@@ -50,7 +51,8 @@ class Bot:
         materials = Materials(self.board, self.settings, store)
         self.runs = Still(self.board, self.settings, materials, machines, roles, Masker(()))
         self.promotions = Promotions(self.board, self.settings, materials, machines, self.runs)
-        self.clock = Clock(self.board, self.settings, self.runs, self.promotions)
+        sweeper = Sweeper(self.board, self.settings, materials, machines, self.runs)
+        self.clock = Clock(self.board, self.settings, self.runs, self.promotions, sweeper)
         self.intake = Intake(self.board, self.settings, store)
         self.seen: list[Entry] = []
         self._news = threading.Condition()
