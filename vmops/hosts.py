@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from plans.actions import At
-from plans.environment import Environment, Host, Ssh, VCenter
+from plans.environment import Environment, Guest, Host, Ssh, VCenter
 from vmops.local import LocalTransport
 from vmops.transport import Refused, Transport
 
@@ -35,6 +35,7 @@ class Hosts:
         self._namespace = namespace
         self._lock = threading.Lock()
         self._ssh: dict[Ssh, Transport] = {}
+        self._guests: dict[tuple[str, str, Guest], Transport] = {}
         self._sessions: dict[str, Session] = {}
         self._local = LocalTransport()
 
@@ -62,7 +63,7 @@ class Hosts:
         if host.shell == "powershell":
             raise Refused("shell: powershell is not supported yet, only sh is")
         if host.ssh is None:
-            raise Refused("guest: a way in through VMware Tools is not supported yet; give the host an ssh: one")
+            return self._guest(host)
         with self._lock:
             if host.ssh not in self._ssh:
                 from vmops.ssh import SshTransport
@@ -82,6 +83,16 @@ class Hosts:
             raise Refused("the configuration names no vm for it")
         return (find if anew else known)(self._session(host.vcenter), host.vm)
 
+    def _guest(self, host: Host) -> Transport:
+        from vmops.guest import GuestTransport
+
+        assert host.guest  # a host has one way in or the other
+        session, key = self._session(host.vcenter), (host.vcenter, host.vm, host.guest)
+        with self._lock:
+            if key not in self._guests:
+                self._guests[key] = GuestTransport(session, host.vm, host.guest)
+            return self._guests[key]
+
     def _session(self, vcenter: str) -> Session:
         from vmops.vcenter import Session
 
@@ -95,7 +106,7 @@ class Hosts:
     def close(self) -> None:
         """Closes all connections and sessions; what runs on the hosts is left running."""
         with self._lock:
+            for transport in (self._local, *self._ssh.values(), *self._guests.values()):
+                transport.close()
             for session in self._sessions.values():
                 session.close()
-            for transport in (self._local, *self._ssh.values()):
-                transport.close()

@@ -21,15 +21,16 @@ def bot(target: Target) -> Iterator[Bot]:
     one.performer.close()
 
 
-@pytest.fixture(params=["local", "sshd", "lab"])
+@pytest.fixture(params=["local", "sshd", "lab", "guest"])
 def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     """Every host that the contract holds for."""
     if request.param == "local":
         monkeypatch.setenv("HOME", str(tmp_path))
         return Target("local", At("staging", "runner"), {}, tmp_path / ".quarterdeck", archives=tmp_path)
-    if request.param == "lab":
+    if request.param in ("lab", "guest"):
         lab: Lab = request.getfixturevalue("lab")
-        return lab.target("qa", "web", lab.host("qa-web"), tmp_path)
+        host = lab.host("qa-web") if request.param == "lab" else lab.without_a_network("qa-web")
+        return lab.target("qa", "web", host, tmp_path)
     return request.getfixturevalue("sshd").target(tmp_path)  # type: ignore[no-any-return]
 
 

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from plans.actions import At, Outcome, Shell
-from plans.environment import Environment, Host, Ssh, VCenter
+from plans.environment import Environment, Guest, Host, Ssh, VCenter
 from vmops.perform import Performer
 
 DEADLINE = 60.0
@@ -195,11 +195,19 @@ class Lab:
         )
         return Host(vcenter="main", vm=name, ssh=ssh, workdir=f"work/{threading.get_native_id()}-{time.monotonic_ns()}")
 
+    def without_a_network(self, name: str, **guest: str) -> Host:
+        """The same VM by VMware Tools alone; `guest` are what differs from the right user and password."""
+        password = (self.folder / "keys" / "guest-password").read_text().strip()
+        way = Guest(**{"username": "deploy", "password": password, **guest})
+        return msgspec.structs.replace(self.host(name), ssh=None, guest=way)
+
     def target(self, environment: str, role: str, host: Host, tmp_path: Path) -> Target:
         base = self.folder / "vms" / host.vm / "disk" / host.workdir
         vcenters = {"main": self.vcenter()}
         environments = {environment: Environment(hosts={role: host})}
-        return Target("lab", At(environment, role), environments, base, vcenters, archives=tmp_path)
+        return Target(
+            "lab" if host.ssh else "guest", At(environment, role), environments, base, vcenters, archives=tmp_path
+        )
 
     def vcenter(self, **options: Any) -> VCenter:
         return VCenter(
