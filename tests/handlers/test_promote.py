@@ -88,7 +88,7 @@ def test_a_promotion_is_rolled_back_which_ends_its_watch(deck: DeckRoom) -> None
     assert "Run 3 started: rollback of webshop 2.4.1 on prod (R-1)." in deck.types(ADMIN, "/promote rollback R-1")
     history = deck.types(DEV, "/promote history")
     assert history.index("Run 3") < history.index("Run 2")
-    assert f"rolled back by <@{ADMIN}>" in history.replace("&lt;", "<").replace("&gt;", ">")
+    assert f"<@{ADMIN}> began a rollback" in history.replace("&lt;", "<").replace("&gt;", ">")
     assert "rehearsal" not in history
 
 
