@@ -168,6 +168,7 @@ def run_card(
         f"{what} ({names}): {uncapitalised(where)}. "
         + " ".join(escape(one.words) + "." for one in lines)
         + f" Next: {following}"
+        + "".join(f" Warning: {escape(caution)}." for caution in run.cautions)
     )
     if rung == "text":
         return Message(f"{cut(text, EDITABLE - 200)}\n{_since(run, now)}")
@@ -176,6 +177,7 @@ def run_card(
         section(f"{emphasised(where)}\n{names}"),
         *(_plan(run, lines) if rung == "plan" else _lines(lines)),
         section(f"*Next:* {following}"),
+        *(section(f"*Warning:* {escape(caution)}.") for caution in run.cautions[:5]),
         context(_since(run, now)),
         *actions(*_abort(run)),
     )

@@ -59,6 +59,10 @@ class Materials:
         package = self._board.release(run.release).digest if run.release else ""
         return self._settings.digest_of_plans(self._apps(run), package, run.environment)
 
+    def cautions(self, environment: str) -> tuple[str, ...]:
+        """What weakens every run on an environment, said on each one's message."""
+        return self._settings.unverified(environment)
+
     def suffix(self, digest: str) -> str:
         """.zip or .tar.gz, of an archive in the store."""
         return ".zip" if self._store.path(digest).name.endswith(".zip") else ".tar.gz"

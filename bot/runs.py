@@ -106,6 +106,7 @@ class Runs:
                 app=app,
                 machines=machines,
                 total=len(plan.steps),
+                cautions=self._materials.cautions(environment),
             ),
         )
         self.enter(number)

@@ -117,6 +117,7 @@ def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> C
         at=entry.at,
         machines=event.machines,
         total=event.total,
+        cautions=event.cautions,
     )
     changes: Changes = {("runs", str(new.number)): new}
     changes |= _environment(documents, event.environment, inspection=None)

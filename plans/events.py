@@ -47,7 +47,7 @@ class AccessDenied(Event, frozen=True, kw_only=True, tag="access.denied"):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
-    """`machines` are the identities that the run holds; `total` the number of its steps."""
+    """`machines` are the identities that the run holds; `total` the number of its steps; `cautions` what weakens it."""
 
     run: int
     kind: str
@@ -57,6 +57,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
     app: str = ""
     machines: tuple[str, ...] = ()
     total: int = 0
+    cautions: tuple[str, ...] = ()
 
 
 class RunAborting(Event, frozen=True, kw_only=True, tag="run.aborting"):

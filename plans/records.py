@@ -122,6 +122,7 @@ class Run(Document, frozen=True, kw_only=True):
     at: str
     machines: tuple[str, ...] = ()
     total: int = 0
+    cautions: tuple[str, ...] = ()
     phase: str = ""
     steps: dict[int, StepRecord] = {}
     question: Question | None = None

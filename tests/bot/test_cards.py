@@ -154,6 +154,23 @@ def test_a_run_that_waits_says_for_which(scene: Scene) -> None:
     assert "it begins by itself when run 1 (rehearsal) has ended" in shown(message)
 
 
+@pytest.mark.parametrize("rung", ["plan", "sections", "text"])
+def test_a_run_against_a_vcenter_that_is_not_verified_says_so_loudly(scene: Scene, rung: str) -> None:
+    scene.says(
+        e.RunStarted(
+            run=1,
+            kind="check",
+            release=None,
+            environment="staging",
+            plans="p",
+            cautions=("vCenter main (vc.example.com) is NOT VERIFIED",),
+        )
+    )
+    message = card(scene, 1, rung)
+    assert "Warning: vCenter main (vc.example.com) is NOT VERIFIED." in message.text
+    assert rung == "text" or "*Warning:* vCenter main (vc.example.com) is NOT VERIFIED." in shown(message)
+
+
 def test_not_clean_says_why(scene: Scene) -> None:
     scene.begins(1)
     scene.does(1, 1, "deploy", "Stop the shop", "web", written=True, outcome="failed")
