@@ -28,6 +28,7 @@ from vmops.boots import await_host, restart, restarting
 from vmops.hosts import RUNNER, Hosts
 from vmops.jobs import BRIEFLY, PATIENCE, Ending, Job
 from vmops.scripts import Spec
+from vmops.tidy import tidy
 from vmops.transport import Cancelled, Limit, Overdue, Refused, Sink, Trouble
 from vmops.upload import upload
 
@@ -157,6 +158,7 @@ class Performer:
             case Upload():
                 archive, limit = self._archives(action.digest), Limit.of(UPLOADING, cancel)
                 upload(self._hosts.transport(at), archive, action.digest, action.to, limit)
+                tidy(self._hosts.transport(at), self.base(at), job)
             case AwaitHost():
                 return await_host(self._hosts.transport(at), Limit.of(action.timeout, cancel))
             case Restart():

@@ -228,9 +228,8 @@ class Spec:
             raise Refused(f"the command is longer than {MAX_COMMAND} bytes: put it into a script of the package")
 
     def _names(self, token: str) -> dict[str, str]:
-        run = self.name.partition("-")[0]
         mark = f"{self.namespace}/{self.name}/"
-        return {"base": self.base, "run": run, "job": self.name, "mark": mark, "token": token}
+        return {"base": self.base, "run": run_of(self.name), "job": self.name, "mark": mark, "token": token}
 
     def follow(self, token: str, out_at: int, err_at: int) -> str:
         """The script that starts the job unless it has been, and follows both outputs from these offsets.
@@ -246,6 +245,11 @@ class Spec:
     def stop(self, token: str) -> str:
         """The script that ends every process of the job: TERM, after 5 s KILL; says `ended` or `left PIDS`."""
         return whole(f"{_assigned(self._names(token))}stop </dev/null\n")
+
+
+def run_of(job: str) -> str:
+    """The run that a job's name begins with."""
+    return job.partition("-")[0]
 
 
 def whole(body: str) -> str:

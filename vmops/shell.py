@@ -7,17 +7,20 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 import paramiko
 
 from vmops.answers import Cut, new_token
-from vmops.connect import FROZEN_MS, SECONDS
+from vmops.connect import SECONDS
 from vmops.scripts import LIBRARY
-from vmops.transport import LOOK, TICK, Attention, Limit, Lost, Sink
+from vmops.transport import LOOK, TICK, Attention, Cancelled, Limit, Lost, Overdue, Sink
 
 CHUNK = 64 * 1024
+
+STALLED = 120.0
+"""Seconds without a byte that is sent or comes after which a stream of bytes is given up."""
 
 # A script's standard input is the shell's own, a pipe whatever sshd made of it.
 COMMAND = "exec /bin/sh -c '{ cat; echo exit; } | exec /bin/sh -s'"
@@ -41,14 +44,14 @@ class Shell:
         Raises Lost, Cancelled, Overdue; the shell must not be used after that.
         """
         token, said = new_token(), bytearray()
-        first = Attention(limit, patience)
-        answer = Cut(token, first.to(out), _ignored), Cut(token, first.to(err), said.extend)
+        cuts = Cut(token, out, _ignored), Cut(token, err, said.extend)
         # One compound command: the shell runs nothing of it before it has all of it.
         framed = f"{{\n{script}printf '%s%s\\n' '{token}' \"$?\" >&2; printf %s '{token}'\n}}\n"
-        _send(self._channel, (self._first + framed).encode(), first)
+        _send(self._channel, (self._first + framed).encode(), Attention(limit, patience))
         self._first = ""
-        _pump(self._channel, *answer, first, lambda: first.heard)
-        _pump(self._channel, *answer, limit, lambda: bool(answer[0].passed) and said.endswith(b"\n"), _ticks())
+        first = Attention(limit, patience)
+        _pump(self._channel, first.to(cuts[0]), first.to(cuts[1]), first, lambda: first.heard)
+        _pump(self._channel, *cuts, limit, lambda: bool(cuts[0].passed) and said.endswith(b"\n"), _ticks())
         self.alive = said == b"0\n"
         return int(said) if said.endswith(b"\n") else _exit_code(self._channel, limit)
 
@@ -62,19 +65,41 @@ def stream(
 ) -> tuple[int, str]:
     """Runs a command that reads the data, or whose output is the sink's: its exit code, and what it complained.
 
-    Raises Lost, Cancelled, Overdue.
+    Raises Lost, also where nothing moves for a while, Cancelled, Overdue.
     """
-    said = bytearray()
+    said, moving = bytearray(), Attention(limit, STALLED)
     try:
         _exec(channel, f"exec /bin/sh -c {shlex.quote(command)}")
-        while data and (chunk := data.read(CHUNK)):
-            _send(channel, chunk, limit)
-        with suppress(EOFError, OSError):  # it ended without reading everything: its exit code tells more
-            channel.shutdown_write()
-        _pump(channel, sink or said.extend, said.extend, limit, lambda: False)
-        return _exit_code(channel, limit), said.decode(errors="replace").strip()
+        with _guarded(channel, moving):
+            while data and (chunk := data.read(CHUNK)) and _send(channel, chunk, moving):
+                pass
+            with suppress(EOFError, OSError):  # it ended without reading everything: its exit code tells more
+                channel.shutdown_write()
+            _pump(channel, moving.to(sink or said.extend), said.extend, moving, lambda: False)
+            return _exit_code(channel, moving), said.decode(errors="replace").strip()
     finally:
         _close(channel)
+
+
+@contextmanager
+def _guarded(channel: paramiko.Channel, limit: Limit) -> Iterator[None]:
+    """Closes the connection when the limit is over: Paramiko sends into a full socket without one."""
+    over = threading.Event()
+
+    def watch() -> None:
+        try:
+            while not over.wait(LOOK):
+                limit.check()
+        except (Cancelled, Overdue, Lost):
+            channel.get_transport().close()
+
+    watching = threading.Thread(target=watch, name="guard", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def _exec(channel: paramiko.Channel, command: str) -> None:
@@ -91,18 +116,19 @@ def _exec(channel: paramiko.Channel, command: str) -> None:
     channel.settimeout(LOOK)
 
 
-def _send(channel: paramiko.Channel, data: bytes, limit: Limit) -> None:
-    view, moved = memoryview(data), time.monotonic()
+def _send(channel: paramiko.Channel, data: bytes, limit: Attention) -> bool:
+    """Sends it all; False where the other side ended first: its exit code, or that there is none, tells more."""
+    view = memoryview(data)
     while view:
         limit.check()
         try:
             view = view[channel.send(view) :]
-            moved = time.monotonic()
-        except TimeoutError as stalled:
-            if time.monotonic() - moved > FROZEN_MS / 1000:
-                raise Lost(f"nothing was taken for {FROZEN_MS / 1000:.0f} s") from stalled
+            limit.hear()
+        except TimeoutError:
+            continue
         except (EOFError, OSError):
-            return  # it ended without reading everything: its exit code, or that there is none, tells more
+            return False
+    return True
 
 
 def _pump(
@@ -131,7 +157,8 @@ def _pump(
             if over:
                 return
             if (left := tick - time.monotonic()) <= 0:
-                _send(channel, b":\n", limit)
+                with suppress(EOFError, OSError):  # if it broke, that shows in a moment
+                    channel.send(b":\n")
                 left = (tick := next(ticks)) - time.monotonic()
             waiting.poll(min(pause, max(left, 0)) * 1000)
 

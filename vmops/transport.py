@@ -91,9 +91,13 @@ class Attention(Limit):
 
         def hear(data: bytes) -> None:
             sink(data)
-            self.heard, self._last = True, time.monotonic()
+            self.hear()
 
         return hear
+
+    def hear(self) -> None:
+        """Something was heard, or taken, just now."""
+        self.heard, self._last = True, time.monotonic()
 
     def check(self) -> float:
         """As the limit's own. Raises Lost as well."""

@@ -1,11 +1,21 @@
-"""Touches a file on a machine: put there under another name, its digest checked there, and only then renamed."""
+"""Touches files on a machine: each arrives under another name, its digest is checked, and only then it is renamed."""
 
+import hashlib
+import os
 import secrets
 import shlex
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from vmops.jobs import PATIENCE, Patience, ask
 from vmops.transport import Limit, Lost, Transport, Trouble, Unreachable
+
+T = TypeVar("T")
+
+BESIDE = ".quarterdeck-"
+"""What the name of a file that is still on its way has before its last eight characters."""
 
 _DIGEST = """digest() {
   if command -v sha256sum >/dev/null; then sha256sum; elif command -v shasum >/dev/null; then shasum -a 256
@@ -24,17 +34,30 @@ def upload(transport: Transport, archive: Path, digest: str, to: str, limit: Lim
 
     Raises Trouble where the digest or the place is wrong, Unreachable, Refused, Lost, Cancelled, Overdue.
     """
+    return _again(lambda: _upload(transport, archive, digest, to, limit), limit)
+
+
+def download(transport: Transport, source: str, to: Path, limit: Limit) -> str:
+    """Makes `to` the file that the machine has at `source`: its SHA-256 (hex), told there and the same here.
+
+    Raises Trouble where it cannot be read or changes meanwhile, Unreachable, Refused, Lost, Cancelled, Overdue.
+    """
+    return _again(lambda: _download(transport, source, to, limit), limit)
+
+
+def _again(what: Callable[[], T], limit: Limit) -> T:
+    """Does it, and again where the connection breaks."""
     patience = Patience(PATIENCE)
     while True:
         try:
-            return _upload(transport, archive, digest, to, limit)
+            return what()
         except (Lost, Unreachable) as trouble:
             patience.wait(trouble, limit)
 
 
 def _upload(transport: Transport, archive: Path, digest: str, to: str, limit: Limit) -> bool:
-    there = to if to.startswith("/") else f"./{to}"
-    beside = f"{there}.quarterdeck-{secrets.token_hex(4)}"
+    there = _plain(to)
+    beside = f"{there}{BESIDE}{secrets.token_hex(4)}"
     names = f"{_DIGEST}to={shlex.quote(there)} beside={shlex.quote(beside)} wanted={shlex.quote(digest)}\n"
     if _do(transport, names + _LOOK, limit) == "same":
         return False
@@ -43,6 +66,34 @@ def _upload(transport: Transport, archive: Path, digest: str, to: str, limit: Li
     if arrived := _do(transport, names + _TAKE, limit):
         raise Trouble(f"{to}: what arrived has the SHA-256 {arrived} instead of {digest}; it was removed")
     return True
+
+
+def _download(transport: Transport, source: str, to: Path, limit: Limit) -> str:
+    there = _plain(source)
+    beside, digest = to.with_name(f"{to.name}{BESIDE}{secrets.token_hex(4)}"), hashlib.sha256()
+    try:
+        with beside.open("xb") as file:
+
+            def sink(data: bytes) -> None:
+                file.write(data)
+                digest.update(data)
+
+            transport.get(there, sink, limit)
+        said = _do(transport, f"{_DIGEST}digest {shlex.quote(there)}", limit)
+        if said != digest.hexdigest():
+            raise Trouble(
+                f"{source}: it has the SHA-256 {said} there, and {digest.hexdigest()} here: it changed meanwhile"
+            )
+        os.replace(beside, to)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+    return said
+
+
+def _plain(path: str) -> str:
+    """A path that no command takes for an option."""
+    return path if path.startswith("/") else f"./{path}"
 
 
 def _do(transport: Transport, script: str, limit: Limit) -> str:

@@ -88,8 +88,8 @@ class Bot:
         return self.performer.perform(action, job=job, sink=sink, cancel=self.cancel, **options)
 
     def folder(self, job: str) -> Path:
-        """The job's directory, which is on this machine for every target."""
-        return self.target.base / NAMESPACE / "jobs" / job
+        """The directory of the job's run, which is on this machine for every target."""
+        return self.target.base / NAMESPACE / "jobs" / job.partition("-")[0]
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Sshd:
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] = field(init=False)
 
     @property
     def ssh(self) -> Ssh:
@@ -120,6 +120,20 @@ class Sshd:
         """The processes that serve one connection each."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        assert SSHD
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", self.folder / "config"], stderr=log)
+        (self.folder / "fakes" / "sshd").write_text(str(self.process.pid))
+        until(lambda: answers("127.0.0.1", self.port))
+
+    def stop(self) -> None:
+        """Ends it and every connection."""
+        self.cut()
+        self.process.terminate()
+        self.process.wait(DEADLINE)
 
     def cut(self) -> None:
         """Ends every connection as a crash does."""
@@ -154,17 +168,12 @@ def open_sshd(folder: Path) -> Iterator[Sshd]:
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
-    (fakes / "sshd").write_text(str(process.pid))
+    one = Sshd(folder, port)
+    one.start()
     try:
-        until(lambda: answers("127.0.0.1", port))
-        yield Sshd(folder, port, process)
+        yield one
     finally:
-        one = Sshd(folder, port, process)
-        one.cut()
-        process.terminate()
-        process.wait(DEADLINE)
+        one.stop()
 
 
 def answers(host: str, port: int) -> bool:
