@@ -22,10 +22,10 @@ from vmops.vcenter import Session
 PIECE = 8 << 20
 """Bytes that each of a job's two outputs brings at once: so much more room does following it take in the guest."""
 
-QUICK = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+QUICK = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Seconds before the looks for an answer that may be there at once."""
 
-SLOW = 0.5
+SLOW = 1.0
 """Seconds between two looks whether a program still runs."""
 
 # What a shell reads is a pipe, in which the time passes. The answer is a line with the exit code and the length of the
