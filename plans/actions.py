@@ -117,6 +117,43 @@ class RemoveSnapshot(msgspec.Struct, frozen=True):
     snapshot: str
 
 
+class Cloned(msgspec.Struct, frozen=True):
+    """A VM that was made anew: its identity, that of the VM before it, and of when its data are (a Unix time)."""
+
+    identity: str
+    before: str
+    as_of: float
+
+
+class PutClone(msgspec.Struct, frozen=True):
+    """Put a clone of `source` (a host, or a VM's name, path or UUID in the same vCenter) in the place of the host's VM.
+
+    It is made of a snapshot of `source`: `fresh`, taken for it and removed after it, or the `latest`. It is off, and
+    its network cards are where those of the VM were, which is kept aside. `token` marks both: the value is Cloned.
+    """
+
+    at: At
+    source: At | str
+    snapshot: Literal["fresh", "latest"]
+    token: str
+    timeout: float
+
+
+class TakeCloneBack(msgspec.Struct, frozen=True):
+    """Put the VM that was kept aside in its place again, and destroy the clone; ok as well where there is none."""
+
+    at: At
+    source: At | str
+    token: str
+
+
+class EndFormer(msgspec.Struct, frozen=True):
+    """Destroy the VM that was kept aside for a clone; ok as well where it is gone already."""
+
+    at: At
+    token: str
+
+
 class FindVm(msgspec.Struct, frozen=True):
     """Find the host's VM, exactly one: the value is its identity, `<vCenter's instance UUID>/<VM's instance UUID>`."""
 
@@ -164,6 +201,6 @@ class Note(msgspec.Struct, frozen=True):
 
 
 Action = (
-    Shell | Together | Upload | Power | ReadNetworks | Disconnect | TakeSnapshot | RevertTo | RemoveSnapshot | FindVm
-    | AwaitHost | Restart | Pause | Ask | Record | Note
+    Shell | Together | Upload | Power | ReadNetworks | Disconnect | TakeSnapshot | RevertTo | RemoveSnapshot
+    | PutClone | TakeCloneBack | EndFormer | FindVm | AwaitHost | Restart | Pause | Ask | Record | Note
 )  # fmt: skip

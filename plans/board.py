@@ -305,6 +305,15 @@ def _restore_reused(documents: Documents, entry: e.Entry, event: e.RestoreReused
     return _run(documents, event.run, restored=event.restored, restored_by=event.of)
 
 
+def _machine_replaced(documents: Documents, entry: e.Entry, event: e.MachineReplaced) -> Changes:
+    runs = [found for found in documents.values() if isinstance(found, Run) and found.active]
+    changes: Changes = {}
+    for found in runs:
+        if event.old in found.machines and event.new not in found.machines:
+            changes |= _run(documents, found.number, machines=tuple(sorted((*found.machines, event.new))))
+    return changes
+
+
 def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJudged) -> Changes:
     found = run(documents, event.run)
     if found is None:
@@ -378,6 +387,7 @@ _FOLDS: dict[type[Any], Callable[[Documents, e.Entry, Any], Changes]] = {
     e.SnapshotRemoved: _snapshot_removed,
     e.RestoreMeasured: _restore_measured,
     e.RestoreReused: _restore_reused,
+    e.MachineReplaced: _machine_replaced,
     e.IsolationJudged: _isolation_judged,
     e.IsolationAttested: _isolation_attested,
     e.MessagePosted: _message_posted,

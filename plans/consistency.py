@@ -7,9 +7,11 @@ import msgspec
 
 from plans.checks import Check, ManualCheck
 from plans.environment import App, Environment, Host, VCenter
+from plans.restoring import RestoreClone
 from plans.testplan import TestPlan
 
 ROLES = ("admins", "testers", "developers")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -55,6 +57,19 @@ def _environment(path: str, name: str, environment: Environment, vcenters: Mappi
     for key, steps in (("restore", environment.restore), ("backup", environment.backup)):
         for i, step in enumerate(steps):
             yield from _role(f"{path}.{key}[{i}].on", step.on, name, environment)
+            if isinstance(step, RestoreClone) and step.on in (*environment.hosts, "runner"):
+                yield from _cloned(f"{path}.{key}[{i}].on", step, environment)
+
+
+def _cloned(path: str, step: RestoreClone, environment: Environment) -> Iterator[Problem]:
+    """A clone is another VM of the same name: it can only be found by that."""
+    named = environment.named()
+    for host in environment.role(step.on):
+        if host not in named or not named[host].vm:
+            yield Problem(path, f"{host} has no vm, so that none can be made anew.", "Name its vcenter and vm.")
+        elif _UUID.fullmatch(named[host].vm):
+            hint = "Name the VM by its name or its inventory path."
+            yield Problem(path, f"the vm of {host} is an instance UUID, and its clone has another one.", hint)
 
 
 def _app(path: str, name: str, app: App, environments: Mapping[str, Environment]) -> Iterator[Problem]:

@@ -169,6 +169,16 @@ class RestoreReused(Event, frozen=True, kw_only=True, tag="restore.reused"):
     restored: str
 
 
+class MachineReplaced(Event, frozen=True, kw_only=True, tag="machine.replaced"):
+    """A clone has taken a machine's place: the runs that hold the old one's identity hold the new one's too."""
+
+    run: int
+    environment: str
+    host: str
+    old: str
+    new: str
+
+
 class FactsCollected(Event, frozen=True, kw_only=True, tag="facts.collected"):
     run: int
     environment: str
@@ -235,7 +245,7 @@ AnyEvent = (
     ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied
     | RunStarted | RunAborting | RunRestarted | StepStarted | StepFinished | RunPaused | RunDecided | RunFinished
     | PromotionRefused | PromotionScheduled | PromotionUnscheduled | SnapshotTaken | SnapshotRemoved
-    | RestoreMeasured | RestoreReused
+    | RestoreMeasured | RestoreReused | MachineReplaced
     | FactsCollected | IsolationJudged | IsolationAttested | MessagePosted | EnvironmentLocked | EnvironmentUnlocked
     | FreezeSet | FreezeLifted | ApprovalGiven | WatchChecked
 )  # fmt: skip

@@ -12,7 +12,7 @@ from plans.machinery import Mark, Unpack
 from plans.package import Manifest
 from plans.quantities import Duration, seconds
 from plans.records import Attested, EnvironmentState, Kept
-from plans.restoring import RestoreRun
+from plans.restoring import MakeAnew, RestoreClone, RestoreRun
 from plans.site import Written
 from plans.steps import PackageStep, Run, Step
 from plans.testplan import TestPlan
@@ -138,6 +138,10 @@ class Draft:
         for step in steps:
             self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
 
+    def clone(self, phase: str, step: RestoreClone, anew: MakeAnew) -> None:
+        """A step that the admins wrote, as it is done."""
+        self._add(phase, step.name, anew, self._hosts(step), serial=step.serial, written=True)
+
     def package(self, phase: str, steps: Iterable[PackageStep], executable: tuple[str, ...]) -> None:
         """The package unpacked on every host that a step names, then its steps in order."""
         listed = list(steps)
@@ -164,8 +168,7 @@ class Draft:
     def _hosts(self, step: Written) -> tuple[str, ...]:
         if not step.on:
             return ("",)
-        hosts = role(self.target, step.on)
-        return hosts[:1] if step.once else hosts
+        return on(self.target, step)
 
     def _add(
         self,
@@ -193,6 +196,12 @@ class Draft:
                 given=self._given,
             )
         )
+
+
+def on(environment: Environment, step: Written) -> tuple[str, ...]:
+    """The hosts that a step is for. Raises Refusal `unknown_role`."""
+    hosts = role(environment, step.on)
+    return hosts[:1] if step.once else hosts
 
 
 def role(environment: Environment, name: str) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """Decides what a rehearsal, a check and a reset of staging are made of."""
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
 
+from plans.actions import At
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
@@ -20,9 +22,10 @@ from plans.machinery import (
     RemoveSnapshots,
     Reuse,
 )
-from plans.phases import Draft, Given, Material, Plan, role, with_vm
+from plans.phases import Draft, Given, Material, Plan, on, role, with_vm
 from plans.quantities import seconds, spell
 from plans.records import Kept
+from plans.restoring import MakeAnew, RestoreClone
 
 
 def rehearsal(material: Material) -> Plan:
@@ -77,7 +80,7 @@ def reset(material: Material) -> Plan:
 
 
 def _fit(draft: Draft, material: Material) -> None:
-    _power_on(draft, material)
+    _power_on(draft, material, _made_anew(material.target))
     _restore(draft, material)
     _confirm(draft, material)
 
@@ -124,18 +127,47 @@ def _recipe(target: Environment) -> str:
 
 
 def _restore(draft: Draft, material: Material) -> None:
-    """The old snapshots go before the restore fills what hangs on them."""
+    """The old snapshots go before the restore fills what hangs on them; those of a VM that is made anew go with it."""
     if material.target.restore:
-        older = material.older()
-        having = [host for host in with_vm(material.target) if older.get(host)]
+        older, anew = material.older(), _made_anew(material.target)
+        having = [host for host in with_vm(material.target) if older.get(host) and host not in anew]
         draft.own("restore", "Remove the old snapshot", RemoveSnapshots(older=older), having)
-        draft.admins("restore", material.target.restore)
+    for step in material.target.restore:
+        if isinstance(step, RestoreClone):
+            draft.clone("restore", step, _anew(material, step))
+        else:
+            draft.admins("restore", (step,))
+
+
+def _made_anew(target: Environment) -> frozenset[str]:
+    """The hosts whose VMs a restore replaces: the present ones need not even be powered on for it."""
+    return frozenset(host for step in target.restore if isinstance(step, RestoreClone) for host in on(target, step))
+
+
+def _anew(material: Material, step: RestoreClone) -> MakeAnew:
+    """`from` is a role or a host of an app's prod, the first host's for the first and so on, or else a VM's name."""
+    named, hosts = step.clone.from_, on(material.target, step)
+    sources: dict[str, At | str] = dict.fromkeys(hosts, named)
+    for subject in material.subjects:
+        if named in subject.prod.named():
+            theirs = role(subject.prod, named) if named in subject.prod.hosts else (named,)
+            sources = {host: At(subject.app.prod, theirs[i if i < len(theirs) else 0]) for i, host in enumerate(hosts)}
+            break
+    return MakeAnew(
+        name=step.name,
+        sources=sources,
+        snapshot=step.clone.snapshot,
+        timeout=step.timeout,
+        isolation=_isolation(material),
+        attested=material.attested,
+        older=material.older(),
+    )
 
 
 def _confirm(draft: Draft, material: Material, *, reused: bool = False) -> tuple[int, ...]:
     """The numbers of the steps that compare staging with prod."""
     _prove(draft, "confirm", material)
-    _probe(draft, "confirm", material)
+    _probe(draft, "confirm", material, tuple(material.target.named()))
     compared = []
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before)
@@ -154,14 +186,18 @@ def _keep(draft: Draft, phase: str, material: Material, *, anew: bool) -> None:
     draft.own(phase, "Take a snapshot", step, with_vm(material.target))
 
 
-def _power_on(draft: Draft, material: Material) -> None:
+def _power_on(draft: Draft, material: Material, replaced: Collection[str] = ()) -> None:
+    """`replaced`: hosts that stay off, because a clone takes their place before anybody needs them."""
     hosts = with_vm(material.target)
     latest = {host: references[-1] for host, references in material.older().items() if references}
     draft.own("power_on", "Go back to the last snapshot", GoBack(snapshots=latest), hosts)
     _prove(draft, "power_on", material)
-    draft.own("power_on", "Power on", PowerOn(), hosts)
-    draft.own("power_on", "Wait until it answers", Answer(), material.target.named())
-    _probe(draft, "power_on", material)
+    wanted = [host for host in hosts if host not in replaced]
+    draft.own("power_on", "Power on", PowerOn(), wanted)
+    answering = [host for host in material.target.named() if host not in replaced]
+    draft.own("power_on", "Wait until it answers", Answer(), answering)
+    # What must be reached may be off still; in confirm everything is tried.
+    _probe(draft, "power_on", material, answering, controlled=not replaced)
 
 
 def _prove(draft: Draft, phase: str, material: Material) -> None:
@@ -171,10 +207,14 @@ def _prove(draft: Draft, phase: str, material: Material) -> None:
     draft.own(phase, "Prove isolation", step)
 
 
-def _probe(draft: Draft, phase: str, material: Material) -> None:
+def _probe(draft: Draft, phase: str, material: Material, hosts: Collection[str], *, controlled: bool = True) -> None:
+    """`controlled`: what must be reached is tried too."""
     isolation = _isolation(material)
-    if isolation.must_not_reach or isolation.must_reach:
-        shells: dict[str, str] = {name: host.shell for name, host in material.target.named().items()}
+    if not controlled:
+        isolation = msgspec.structs.replace(isolation, must_reach=())
+    if hosts and (isolation.must_not_reach or isolation.must_reach):
+        named = material.target.named()
+        shells: dict[str, str] = {name: named[name].shell for name in hosts}
         step = ProbeIsolation(hosts=shells, isolation=isolation, attested=material.attested)
         draft.own(phase, "Probe from inside", step)
 

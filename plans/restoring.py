@@ -1,12 +1,17 @@
 """Decides what the steps do that put prod's data on staging, and how old what they restored was."""
 
 import re
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from plans.actions import Outcome, Record
-from plans.events import RestoreMeasured
+import msgspec
+
+from plans.actions import At, Cloned, EndFormer, Outcome, Power, PutClone, Record, TakeCloneBack
+from plans.events import MachineReplaced, RestoreMeasured, SnapshotRemoved
+from plans.isolation import Isolation
+from plans.machinery import Answer, PowerOn, ProveIsolation
 from plans.quantities import Duration, seconds, spell
-from plans.site import Actions, OnHosts, Site
+from plans.records import Attested
+from plans.site import OK, Actions, OnHosts, Site
 
 ASKING: Duration = "1m"
 """The time that a command has to tell an artifact's age."""
@@ -46,7 +51,73 @@ class RestoreRun(OnHosts, frozen=True, tag="run"):
         return restored
 
 
-RestoreStep: TypeAlias = RestoreRun
+class CloneFrom(msgspec.Struct, frozen=True, rename={"from_": "from"}, forbid_unknown_fields=True):
+    """`from`: a host of the app's prod, or a VM's name, path or instance UUID in the same vCenter.
+
+    `snapshot`: `fresh` is taken for the clone and removed after it; `latest` is whichever stands there.
+    """
+
+    from_: str
+    snapshot: Literal["fresh", "latest"] = "fresh"
+
+
+class RestoreClone(OnHosts, frozen=True, kw_only=True, tag="clone"):
+    """The VM made anew from another one's snapshot."""
+
+    clone: CloneFrom
+    timeout: Duration = "4h"
+
+
+RestoreStep: TypeAlias = RestoreRun | RestoreClone
+"""What the configuration may say under `restore:`."""
+
+
+class MakeAnew(msgspec.Struct, frozen=True, kw_only=True):
+    """A host's VM replaced by a clone of its source; the VM before it is destroyed when the clone answers, not earlier.
+
+    The clone is proved isolated before it is powered on. Where anything goes wrong, the VM before it is put back.
+    `sources`: by host; `older`: our snapshots of the VMs, which go with them.
+    """
+
+    name: str
+    sources: dict[str, At | str]
+    snapshot: Literal["fresh", "latest"]
+    timeout: Duration
+    isolation: Isolation
+    attested: Attested | None
+    older: dict[str, tuple[str, ...]]
+
+    def actions(self, site: Site) -> Actions:
+        host = site.host or ""
+        token = f"quarterdeck-{site.ledger}-run-{site.run}-{host.replace('/', '-')}"
+        off = yield Power(site.at, on=False)
+        if not off.ok:
+            return off
+        put = yield PutClone(site.at, self.sources[host], self.snapshot, token, seconds(self.timeout))
+        if not put.ok:
+            return (yield from self._back(site, token, put))
+        clone: Cloned = put.value
+        where: dict[str, Any] = {"run": site.run, "environment": site.environment, "host": host}
+        yield Record(MachineReplaced(**where, old=clone.before, new=clone.identity))
+        proof = ProveIsolation(hosts=(host,), isolation=self.isolation, attested=self.attested)
+        for step in (proof, PowerOn(), Answer()):
+            ended = yield from step.actions(site)
+            if not ended.ok:
+                return (yield from self._back(site, token, ended))
+        gone = yield EndFormer(site.at, token)
+        for reference in self.older.get(host, ()):  # the VM of that name has none of them any more
+            yield Record(SnapshotRemoved(**where, snapshot=reference))
+        if not gone.ok:
+            why = f"the clone is in place and answers, but the VM before it, {token}-before, is left: {gone.reason}"
+            return Outcome(gone.result, reason=why)
+        age, took = max(0.0, round(put.ended - clone.as_of, 3)), round(gone.ended - gone.began, 3)
+        yield Record(RestoreMeasured(run=site.run, host=host, name=self.name, artifact_age_seconds=age, seconds=took))
+        return OK
+
+    def _back(self, site: Site, token: str, ended: Outcome) -> Actions:
+        back = yield TakeCloneBack(site.at, self.sources[site.host or ""], token)
+        left = "the VM before it is in its place again" if back.ok else f"it could not be taken back: {back.reason}"
+        return Outcome(ended.result, reason=f"{ended.reason}; {left}")
 
 
 def artifact_age(told: Outcome) -> float | None:

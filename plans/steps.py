@@ -9,7 +9,7 @@ from plans.actions import Ask, Outcome, Restart
 from plans.checks import Check, Healthy
 from plans.machinery import Machinery
 from plans.quantities import seconds
-from plans.restoring import RestoreStep
+from plans.restoring import MakeAnew, RestoreRun
 from plans.site import OK, Actions, OnHosts, Site, Written
 
 
@@ -109,5 +109,5 @@ class Manual(Written, frozen=True, tag="manual"):
 PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step: TypeAlias = PackageStep | RestoreStep | Check | Healthy | Machinery
+Step: TypeAlias = PackageStep | RestoreRun | MakeAnew | Check | Healthy | Machinery
 """Every kind of step there is."""

@@ -15,6 +15,7 @@ from vmops.local import LocalTransport
 from vmops.transport import Refused, Transport
 
 if TYPE_CHECKING:
+    from vmops.clones import Clones
     from vmops.machine import Machine
     from vmops.vcenter import Session
 
@@ -92,6 +93,21 @@ class Hosts:
             if key not in self._guests:
                 self._guests[key] = GuestTransport(session, host.vm, host.guest)
             return self._guests[key]
+
+    def clones(self, at: At, token: str) -> Clones:
+        """The making of the host's VM anew, under that token. Raises Refused."""
+        from vmops.clones import Clones
+
+        return Clones(self._session(self.host(at).vcenter), self.host(at).vm, token)
+
+    def vm(self, source: At | str, at: At) -> str:
+        """What a VM is called in the vCenter of the host `at`. Raises Refused where it is a host of another one."""
+        if isinstance(source, str):
+            return source
+        theirs, ours = self.host(source), self.host(at)
+        if theirs.vcenter != ours.vcenter:
+            raise Refused(f"{source} is in the vCenter {theirs.vcenter or 'of nobody'}: it cannot be cloned from here")
+        return theirs.vm
 
     def _session(self, vcenter: str) -> Session:
         from vmops.vcenter import Session

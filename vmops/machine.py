@@ -56,12 +56,12 @@ class Machine:
         wanted = "poweredOn" if on else "poweredOff"
         switch = self.vm.PowerOnVM_Task if on else self.vm.PowerOffVM_Task
         kind = "poweron" if on else "poweroff"
-        self._make(Change(kind, lambda _: switch(), lambda seen: str(seen.told[_POWER]) == wanted), limit, say)
+        self.make(Change(kind, lambda _: switch(), lambda seen: str(seen.told[_POWER]) == wanted), limit, say)
 
     def networks(self) -> View:
         """Where its network cards lead, and who else is there, as vCenter tells it now."""
-        with _in_words():
-            self._look()
+        with in_words():
+            self.look()
             return look(self._session, self.vm, self.identity.partition("/")[0])
 
     def disconnect(self, limit: Limit, say: Say = quiet) -> list[str]:
@@ -72,13 +72,13 @@ class Machine:
             task: vim.Task = self.vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes))
             return task
 
-        with _in_words():
+        with in_words():
             if passing(self._devices()):
-                self._make(Change("reconfig", start, lambda _: not passing(self._devices())), limit, say)
+                self.make(Change("reconfig", start, lambda _: not passing(self._devices())), limit, say)
             return [label(card) for card in cards(self._devices())]
 
     def _devices(self) -> Sequence[Any]:
-        devices: Sequence[Any] | None = self._look("config.hardware.device").told["config.hardware.device"]
+        devices: Sequence[Any] | None = self.look("config.hardware.device").told["config.hardware.device"]
         if devices is None:
             raise Trouble("vCenter does not tell its hardware")
         return devices
@@ -103,7 +103,7 @@ class Machine:
             if why := "; ".join(snapshots.obstacles(seen.told, seen.datastores, ours)):
                 raise Trouble(f"no snapshot was taken: {why}")
 
-        taken = self._make(Change("createsnapshot", start, made), limit, say, snapshots.VM, fit)
+        taken = self.make(Change("createsnapshot", start, made), limit, say, snapshots.VM, fit)
         return str(taken._moId)
 
     def revert(self, snapshot: str, ledger: str, limit: Limit, say: Say = quiet) -> None:
@@ -113,7 +113,7 @@ class Machine:
             task: vim.Task = self._our(snapshot, ledger, seen).RevertToSnapshot_Task(None, suppressPowerOn=True)
             return task
 
-        self._make(Change("revert", start, None), limit, say, ("snapshot",))
+        self.make(Change("revert", start, None), limit, say, ("snapshot",))
         self.power(False, limit, say)
 
     def remove_snapshot(self, snapshot: str, ledger: str, limit: Limit, say: Say = quiet) -> None:
@@ -127,11 +127,11 @@ class Machine:
         def gone(seen: Seen) -> bool:
             return not any(snapshot in (each.name, each.snapshot._moId) for each in snapshots.tree(seen.told))
 
-        self._make(Change("remove", start, gone), limit, say, paths)
+        self.make(Change("remove", start, gone), limit, say, paths)
         joined = Change("consolidate", lambda _: self.vm.ConsolidateVMDisks_Task(), _consolidated)
-        self._make(joined, limit, say, paths)
+        self.make(joined, limit, say, paths)
 
-    def _make(
+    def make(
         self,
         change: Change,
         limit: Limit,
@@ -144,10 +144,10 @@ class Machine:
         `fit` may refuse it, by a look. What is under way on the VM already ends first: it may be this
         very change, begun before a crash.
         """
-        with _in_words():
+        with in_words():
             while True:
                 limit.check()
-                seen = self._look(_POWER, *paths)
+                seen = self.look(_POWER, *paths)
                 if change.made and (made := change.made(seen)):
                     return made
                 if under_way := next((task for task, info in seen.tasks if info.get("info.state") in OPEN), None):
@@ -160,13 +160,13 @@ class Machine:
                     self._let_end(busy.task, limit, say)
                     continue
                 except vmodl.MethodFault:  # somebody was faster, or a host's word was lost: what it is now tells
-                    if change.made and (made := change.made(self._look(_POWER, *paths))):
+                    if change.made and (made := change.made(self.look(_POWER, *paths))):
                         return made
                     raise
                 return result if result or not change.made else self._shown(change, paths)
 
     def _shown(self, change: Change, paths: Sequence[str]) -> Any:
-        if made := change.made and change.made(self._look(_POWER, *paths)):
+        if made := change.made and change.made(self.look(_POWER, *paths)):
             return made
         raise Trouble("vCenter says that it was done, but the VM does not show it; look at it in vCenter")
 
@@ -189,7 +189,7 @@ class Machine:
         """
         arriving = Limit.of(ARRIVING)
         while True:
-            seen = self._look(_POWER, "snapshot", "runtime.consolidationNeeded")
+            seen = self.look(_POWER, "snapshot", "runtime.consolidationNeeded")
             for task, info in seen.tasks:
                 if task._moId not in known and change.kind in str(info.get("info.descriptionId")).lower():
                     return task
@@ -209,7 +209,7 @@ class Machine:
         with suppress(vmodl.MethodFault):  # how another's task ends is not ours to judge
             self._session.wait(task, self.vm, limit, say)
 
-    def _look(self, *paths: str) -> Seen:
+    def look(self, *paths: str) -> Seen:
         """These properties, and more that is in the same answer. Raises Trouble where the VM is another one now."""
         wanted: dict[type, Sequence[str]] = {
             vim.VirtualMachine: tuple(dict.fromkeys((*paths, "name", "config.instanceUuid"))),
@@ -257,7 +257,7 @@ class Machine:
 
 def find(session: Session, named: str) -> Machine:
     """The one VM of that instance UUID, inventory path or name. Raises Trouble, with what was found instead."""
-    with _in_words():
+    with in_words():
         found = _find(session, named)
         if len(found) != 1:
             there = ": " + ", ".join(sorted(_path(session, vm) for vm, _ in found)) if found else ""
@@ -311,7 +311,7 @@ def _consolidated(seen: Seen) -> bool:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """What vSphere refuses, as a sentence."""
     try:
         yield

@@ -11,14 +11,17 @@ from plans.actions import (
     At,
     AwaitHost,
     Disconnect,
+    EndFormer,
     FindVm,
     Outcome,
     Power,
+    PutClone,
     ReadNetworks,
     RemoveSnapshot,
     Restart,
     RevertTo,
     Shell,
+    TakeCloneBack,
     TakeSnapshot,
     Upload,
 )
@@ -38,9 +41,9 @@ STOPPING = 60.0
 LAST_LOOK = 5.0
 """Seconds that a job found again has at least: it may have ended long ago."""
 
-Other = (
-    Upload | AwaitHost | Restart | FindVm | ReadNetworks | Disconnect | Power | TakeSnapshot | RevertTo | RemoveSnapshot
-)
+Snapshot = TakeSnapshot | RevertTo | RemoveSnapshot
+Clone = PutClone | TakeCloneBack | EndFormer
+Other = Upload | AwaitHost | Restart | FindVm | ReadNetworks | Disconnect | Power | Snapshot | Clone
 
 _WHY = {
     "signalled": "outcome unknown: it was ended by a signal from outside, as a shutdown sends it",
@@ -176,11 +179,23 @@ class Performer:
                 self._hosts.machine(at).power(action.on, Limit.of(TASK, cancel), say)
             case TakeSnapshot() | RevertTo() | RemoveSnapshot():
                 return self._snapshot(action, Limit.of(TASK, cancel), say)
+            case PutClone() | TakeCloneBack() | EndFormer():
+                return self._clone(action, cancel, say)
         return None
 
-    def _snapshot(
-        self, action: TakeSnapshot | RevertTo | RemoveSnapshot, limit: Limit, say: Callable[[str], None]
-    ) -> object:
+    def _clone(self, action: Clone, cancel: threading.Event, say: Callable[[str], None]) -> object:
+        clones = self._hosts.clones(action.at, action.token)
+        match action:
+            case PutClone(source=source, snapshot=snapshot, timeout=timeout):
+                of, limit = self._hosts.vm(source, action.at), Limit.of(timeout, cancel)
+                return clones.put(of, snapshot == "fresh", self._namespace, limit, say)
+            case TakeCloneBack(source=source):  # also where somebody wants to stop
+                clones.take_back(self._hosts.vm(source, action.at), self._namespace, Limit.of(TASK), say)
+            case EndFormer():
+                clones.end(Limit.of(TASK, cancel), say)
+        return None
+
+    def _snapshot(self, action: Snapshot, limit: Limit, say: Callable[[str], None]) -> object:
         machine, ledger = self._hosts.machine(action.at), self._namespace
         match action:
             case TakeSnapshot(name=name, description=description):

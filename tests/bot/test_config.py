@@ -137,6 +137,21 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
         {"the orders, on: db, run: /opt/r": "it, on: dp, run: /opt/r"},
         "staging.restore[0].on: staging has no role dp.",
     ),
+    "clone of a UUID": (
+        {
+            "vm: staging-db": "vm: 5031D4A2-0000-4000-8000-0123456789ab",
+            "on: db, run: /opt/restore-latest.sh": "on: db, clone: {from: db}",
+        },
+        "staging.restore[0].on: the vm of db is an instance UUID, and its clone has another one.",
+    ),
+    "clone of the runner": (
+        {"on: db, run: /opt/restore-latest.sh": "on: runner, clone: {from: db}"},
+        "staging.restore[0].on: runner has no vm, so that none can be made anew.",
+    ),
+    "clone of what": (
+        {"run: /opt/restore-latest.sh": "clone: {from: db, snapshot: newest}"},
+        "staging.restore[0].clone.snapshot: fresh or latest is wanted, found “newest”",
+    ),
     "role of a backup": (
         {"the orders, on: db, run: /opt/b": "it, on: dp, run: /opt/b"},
         "prod.backup[0].on: prod has no role dp.",

@@ -7,6 +7,7 @@ import pytest
 from builders import DIGEST, Story, begun, fold, handed_off, paused, plan, planned, started
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from plans import events as e
 from plans.board import apply
@@ -246,6 +247,17 @@ class TestEnvironments:
         story.tell(e.RestoreReused(run=2, of=1, restored=at), taken(2))
         kept = story.environment().snapshots["web"]
         assert [(k.run, k.restored, k.restored_by, k.recipe) for k in kept] == [(1, at, 1, "r"), (2, at, 1, "r")]
+
+    def test_a_clone_is_held_by_whoever_held_the_machine_before_it(self) -> None:
+        def machines(number: int, *held: str) -> e.RunStarted:
+            return replace(started(number, "check"), machines=held)
+
+        story = Story().tell(machines(1, "vc/old", "vc/web"), machines(2, "vc/old"), machines(3, "vc/web"))
+        story.tell(machines(4, "vc/old")).end("passed", 4)
+        replaced = e.MachineReplaced(run=1, environment="staging", host="db", old="vc/old", new="vc/new")
+        story.tell(replaced, replaced)
+        held = [story.run(number).machines for number in (1, 2, 3, 4)]
+        assert held == [("vc/new", "vc/old", "vc/web"), ("vc/new", "vc/old"), ("vc/web",), ("vc/old",)]
 
     def test_a_lock_has_an_owner_and_a_reason_until_it_is_taken_off(self) -> None:
         story = Story().tell(e.EnvironmentLocked(environment="prod", reason="audit"), by="U02ADMIN")

@@ -8,6 +8,7 @@ import pytest
 from builders import NOW, load_app, material, staging
 from msgspec.structs import replace
 
+from plans.actions import At
 from plans.environment import App
 from plans.errors import Refusal
 from plans.facts import Fact
@@ -26,6 +27,7 @@ from plans.package import Manifest
 from plans.phases import Material, Plan
 from plans.records import EnvironmentState, Kept
 from plans.rehearsal import check, pairs, rehearsal, reset
+from plans.restoring import CloneFrom, MakeAnew, RestoreClone, RestoreRun
 from plans.steps import Run
 
 POWER_ON = [
@@ -162,6 +164,52 @@ def test_where_nothing_restores_the_new_snapshot_replaces_the_old_one_and_a_chec
     assert take == KeepSnapshot(older={"web": ("snapshot-5",), "db": ("snapshot-5",)})
     assert not any(step.phase == "restore" for step in rehearsal(bare).steps)
     assert not any(isinstance(step.step, KeepSnapshot) for step in check(bare).steps)
+
+
+class TestClones:
+    CLONE = RestoreClone(name="Clone the database", on="db", clone=CloneFrom(from_="db"))
+
+    def laid_out(self, *steps: Any, **more: Any) -> Plan:
+        return check(material(target=replace(staging(), restore=steps or (self.CLONE,)), **more))
+
+    def test_what_is_made_anew_stays_off_until_then_and_its_snapshots_go_with_it(self) -> None:
+        state = EnvironmentState(name="staging", snapshots={"web": kept(5), "db": kept(5)})
+        after = RestoreRun(name="Mask the customers", on="db", run="./mask.sh")
+        plan = self.laid_out(self.CLONE, after, state=state)
+        assert laid_out(plan)[:7] == [
+            "power_on: Go back to the last snapshot (web db)",
+            "power_on: Prove isolation ()",
+            "power_on: Power on (web)",
+            "power_on: Wait until it answers (web)",
+            "restore: Remove the old snapshot (web)",
+            "restore: Clone the database (db)",
+            "restore: Mask the customers (db)",
+        ]
+        step = plan.step(6).step
+        assert isinstance(step, MakeAnew)
+        assert (step.sources, step.snapshot, step.timeout) == ({"db": At("prod", "db")}, "fresh", "4h")
+        assert step.older["db"] == ("snapshot-5",)
+        assert plan.step(6).written
+
+    @pytest.mark.parametrize(
+        ("named", "sources"),
+        [
+            ("web", {"web": At("prod", "web"), "web/2": At("prod", "web/2"), "web/3": At("prod", "web")}),
+            ("web/2", dict.fromkeys(("web", "web/2", "web/3"), At("prod", "web/2"))),
+            ("/dc/vm/restored", dict.fromkeys(("web", "web/2", "web/3"), "/dc/vm/restored")),
+        ],
+    )
+    def test_a_source_is_a_role_or_a_host_of_prod_or_any_vm(self, named: str, sources: dict[str, At | str]) -> None:
+        host = staging().named()["web"]
+        clone = RestoreClone(name="Clone it", on="web", clone=CloneFrom(from_=named, snapshot="latest"))
+        target = replace(staging(), hosts={**staging().hosts, "web": (host,) * 3}, restore=(clone,))
+        (step,) = [step.step for step in check(material(target=target)).steps if isinstance(step.step, MakeAnew)]
+        assert (step.sources, step.snapshot) == (sources, "latest")
+
+    def test_where_every_host_is_made_anew_none_is_powered_on_before(self) -> None:
+        web = RestoreClone(name="Clone the web", on="web", clone=CloneFrom(from_="web"))
+        plan = self.laid_out(web, self.CLONE)
+        assert not any(step.name in ("Power on", "Wait until it answers") for step in plan.steps)
 
 
 class TestAnEarlierRestore:

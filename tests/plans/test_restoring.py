@@ -3,9 +3,26 @@
 import pytest
 from builders import drive, site
 
-from plans.actions import Outcome, Record, Shell
-from plans.events import RestoreMeasured
-from plans.restoring import RestoreRun
+from plans.actions import (
+    Action,
+    At,
+    AwaitHost,
+    Cloned,
+    EndFormer,
+    Note,
+    Outcome,
+    Power,
+    PutClone,
+    ReadNetworks,
+    Record,
+    Shell,
+    TakeCloneBack,
+)
+from plans.events import IsolationJudged, MachineReplaced, RestoreMeasured, SnapshotRemoved
+from plans.isolation import Isolation
+from plans.networks import View, Vm
+from plans.restoring import MakeAnew, RestoreRun
+from plans.site import OK
 
 BEGAN, RESTORED, TOLD = 1_800_000_000.0, 1_800_000_090.5, 1_800_000_092.0
 PLAIN = RestoreRun(name="Restore the orders", on="db", run="./restore.sh", timeout="30m")
@@ -75,3 +92,88 @@ def test_an_age_that_is_not_told_is_no_age(answer: Outcome, why: str) -> None:
 def test_a_stop_is_a_stop() -> None:
     stopped = Outcome("aborted", reason="ended on request")
     assert drive(AGED, site(host="db"), DONE, stopped)[1] == stopped
+
+
+DB = At("staging", "db")
+PROD_DB = At("prod", "db")
+TOKEN = "quarterdeck-abc-run-7-db"
+
+
+class TestMakeAnew:
+    STEP = MakeAnew(
+        name="Clone the database",
+        sources={"db": PROD_DB, "db/2": "prod-db-standby"},
+        snapshot="fresh",
+        timeout="4h",
+        isolation=Isolation(networks=("isolated",)),
+        attested=None,
+        older={"db": ("snapshot-3",)},
+    )
+    PUT = Outcome("ok", value=Cloned("vc/new", "vc/old", TOLD - 60), ended=TOLD)
+    CUT_OFF = Outcome("ok", value=View(vcenter="vc", vm="vm-1", vms={"vm-1": Vm(name="db", nics=())}, networks={}))
+    BACK = TakeCloneBack(DB, PROD_DB, TOKEN)
+
+    def drive(self, *answers: Outcome) -> tuple[list[Action], Outcome]:
+        asked, ended = drive(self.STEP, site(host="db"), *answers)
+        return [action for action in asked if not isinstance(action, Note)], ended
+
+    def test_it_is_proved_isolated_before_it_is_powered_on_and_the_old_one_goes_when_it_answers(self) -> None:
+        gone = Outcome("ok", began=BEGAN, ended=RESTORED)
+        asked, ended = self.drive(OK, self.PUT, OK, self.CUT_OFF, OK, OK, OK, OK, gone)
+        judged = next(
+            action.event for action in asked if isinstance(action, Record) and isinstance(action.event, IsolationJudged)
+        )
+        assert asked == [
+            Power(DB, on=False),
+            PutClone(DB, PROD_DB, "fresh", TOKEN, 4 * 3600.0),
+            Record(MachineReplaced(run=7, environment="staging", host="db", old="vc/old", new="vc/new")),
+            ReadNetworks(DB),
+            Record(judged),
+            Power(DB, on=True),
+            AwaitHost(DB, 600.0),
+            EndFormer(DB, TOKEN),
+            Record(SnapshotRemoved(run=7, environment="staging", host="db", snapshot="snapshot-3")),
+            Record(
+                RestoreMeasured(run=7, host="db", name="Clone the database", artifact_age_seconds=60.0, seconds=90.5)
+            ),
+        ]
+        assert judged.verdict == "proved"
+        assert ended == OK
+
+    def test_every_host_has_a_source_and_a_token_of_its_own(self) -> None:
+        asked, _ = drive(self.STEP, site(host="db/2"), OK, Outcome("errored"))
+        assert PutClone(At("staging", "db/2"), "prod-db-standby", "fresh", f"{TOKEN}-2", 4 * 3600.0) in asked
+
+    @pytest.mark.parametrize("good", [1, 3, 6, 7])
+    @pytest.mark.parametrize("result", ["errored", "aborted"])
+    def test_where_anything_goes_wrong_the_old_one_is_put_back(self, good: int, result: str) -> None:
+        """The clone cannot be made, its networks cannot be read, it does not start, it does not answer."""
+        bad = Outcome(result, reason="vCenter says no")  # type: ignore[arg-type]
+        asked, ended = self.drive(*(OK, self.PUT, OK, self.CUT_OFF, OK, OK, OK)[:good], bad)
+        assert asked[-1] == self.BACK
+        assert ended.result == result
+        assert ended.reason.endswith("; the VM before it is in its place again")
+        assert "vCenter says no" in ended.reason
+        assert EndFormer(DB, TOKEN) not in asked
+        assert (Power(DB, on=True) in asked) is (good > 5)
+
+    def test_what_could_not_be_put_back_is_told(self) -> None:
+        asked, ended = drive(
+            self.STEP, site(host="db"), OK, Outcome("errored", reason="no room"), Outcome("errored", reason="left: x")
+        )
+        assert asked[-1] == self.BACK
+        assert ended.reason == "no room; it could not be taken back: left: x"
+
+    def test_an_old_one_that_stays_is_told_and_its_snapshots_are_not_gone_back_to(self) -> None:
+        gone = Outcome("errored", reason="vCenter says no")
+        asked, ended = self.drive(OK, self.PUT, OK, self.CUT_OFF, OK, OK, OK, OK, gone)
+        assert (ended.result, ended.reason) == (
+            "errored",
+            f"the clone is in place and answers, but the VM before it, {TOKEN}-before, is left: vCenter says no",
+        )
+        assert isinstance(asked[-1], Record)
+        assert isinstance(asked[-1].event, SnapshotRemoved)
+
+    def test_a_vm_that_cannot_even_be_powered_off_is_left_alone(self) -> None:
+        bad = Outcome("errored", reason="vCenter says no")
+        assert self.drive(bad) == ([Power(DB, on=False)], bad)

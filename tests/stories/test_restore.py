@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ SPOIL = [
 """A package that works only where the orders are there, and loses them."""
 
 
-def shop(house: House, **staging: Any) -> Evening:
+def shop(house: House, more: Callable[[dict[str, Any]], object] = lambda config: None, **staging: Any) -> Evening:
     """The lab's shop with a restore that keeps a record of its runs where no revert takes it back."""
 
     def change(config: dict[str, Any]) -> None:
+        more(config)
         (house.folder / "webshop.tests.yaml").write_text("app: webshop\ncritical: [{name: Up, on: db, run: 'true'}]\n")
         restore = f"echo $QUARTERDECK_RUN >>{house.folder}/restores && ./restore-latest.sh"
         step = {"name": "Restore the orders", "on": "db", "run": restore, "artifact_age": "echo 3h"}
@@ -37,10 +39,15 @@ def restores(house: House) -> list[int]:
     return [int(line) for line in (house.folder / "restores").read_text().split()]
 
 
+def vms(house: House) -> dict[str, dict[str, Any]]:
+    """The VMs by their names, as the lab keeps them."""
+    kept = [json.loads(file.read_text()) for file in (house.folder / "vms").glob("*/vm.json")]
+    return {vm["name"]: vm for vm in kept}
+
+
 def snapshots(house: House, vm: str) -> list[str]:
-    """The names of a VM's snapshots, as the lab keeps them."""
-    kept = json.loads((house.folder / "vms" / vm / "vm.json").read_text())["snapshots"]
-    return [snapshot["name"] for snapshot in kept]
+    """The names of a VM's snapshots."""
+    return [snapshot["name"] for snapshot in vms(house)[vm]["snapshots"]]
 
 
 def orders(evening: Evening, environment: str = "staging") -> int:
@@ -154,6 +161,60 @@ def test_a_bot_that_is_killed_after_it_removed_the_old_snapshot_goes_on_with_the
     assert restores(house) == [first, second]
     assert len(evening.records("step.started", run=second)) == len(evening.records("step.finished", run=second))
     assert [name.rpartition("-")[2] for name in snapshots(house, "staging-db")] == [str(second)]
+
+
+def cloned(house: House, snapshot: str = "fresh") -> Evening:
+    """Staging's database is made anew from prod's, and reached through VMware Tools: it has prod's address inside."""
+
+    def change(config: dict[str, Any]) -> None:
+        db = config["environments"]["staging"]["hosts"]["db"]
+        del db["ssh"]
+        db["guest"] = {"username": "deploy", "password": "${file:keys/guest-password}"}
+
+    clone = {"from": "db", "snapshot": snapshot}
+    steps = [
+        {"name": "Clone the database", "on": "db", "clone": clone},
+        {"name": "Write it down", "on": "db", "run": f"echo $QUARTERDECK_RUN >>{house.folder}/restores"},
+        {"name": "Let the shop find it", "on": "web", "run": "./shopctl stop; ./shopctl start"},
+    ]
+    return shop(house, change, restore=steps)
+
+
+def test_staging_is_made_anew_from_a_snapshot_of_prods_vm(house: House) -> None:
+    evening = cloned(house)
+    before = vms(house)["staging-db"]
+    evening.on_host("prod", "db", "sqlite3 shop.db 'alter table orders add column parcel text'")
+    first = check(evening)
+    after = vms(house)["staging-db"]
+    assert after["instance_uuid"] != before["instance_uuid"]
+    assert [nic["network"] for nic in after["nics"]] == ["isolated-staging"]
+    assert (vms(house)["prod-db"]["snapshots"], vms(house)["prod-db"]["power"]) == ([], "poweredOn")
+    assert not [name for name in vms(house) if name.startswith("quarterdeck-")]
+    assert "parcel" in evening.on_host("staging", "db", "sqlite3 shop.db .schema")
+    judged = [r["seq"] for r in evening.records("isolation.judged", run=first, verdict="proved")]
+    replaced = evening.records("machine.replaced", run=first)[0]
+    assert replaced["data"]["new"].endswith(after["instance_uuid"])
+    assert any(seq > replaced["seq"] for seq in judged)
+    measured = evening.records("restore.measured", run=first, name="Clone the database")[0]["data"]
+    assert 0 <= measured["artifact_age_seconds"] < 60
+    assert [snapshot["name"].rpartition("-")[2] for snapshot in after["snapshots"]] == [str(first)]
+
+    second = check(evening)
+    assert vms(house)["staging-db"]["instance_uuid"] == after["instance_uuid"]
+    assert restores(house) == [first]
+    assert evening.records("restore.reused", run=second)
+
+
+def test_a_clone_that_cannot_be_made_leaves_staging_as_it_was(house: House) -> None:
+    evening = cloned(house, "latest")
+    before = vms(house)["staging-db"]
+    run = evening.started(ADMIN, "/stage check staging", "check")
+    end = evening.finished(run)
+    assert end["verdict"] == "errored"
+    assert "has no snapshot; take one there, or say snapshot: fresh" in end["reason"]
+    assert "the VM before it is in its place again" in end["reason"]
+    assert vms(house)["staging-db"]["instance_uuid"] == before["instance_uuid"]
+    assert vms(house)["staging-db"]["power"] == "poweredOff"
 
 
 def test_a_backup_servers_script_on_the_bots_own_machine_restores(

@@ -63,12 +63,14 @@ class Center:
         """The VM, as an admin sees it, past the wire."""
         return self.admin.content.searchIndex.FindByInventoryPath(self.path)
 
-    def tell(self, path: str) -> Any:
-        """A property of the VM, by a collector: the simulator survives no other way of asking for an unset one."""
+    def tell(self, path: str, of: str = "") -> Any:
+        """A property of the VM, or of the one at `of`, by a collector: the simulator survives no other way of asking
+        for an unset one."""
+        vm = self.admin.content.searchIndex.FindByInventoryPath(of or self.path)
         collect = vmodl.query.PropertyCollector
         wanted = collect.FilterSpec(
             propSet=[collect.PropertySpec(type=vim.VirtualMachine, pathSet=[path])],
-            objectSet=[collect.ObjectSpec(obj=self.own)],
+            objectSet=[collect.ObjectSpec(obj=vm)],
         )
         found = self.admin.content.propertyCollector.RetrieveContents([wanted])
         return next((one.val for one in found[0].propSet), None)
@@ -77,15 +79,15 @@ class Center:
     def power(self) -> str:
         return str(self.tell("runtime.powerState"))
 
-    def snapshots(self) -> list[str]:
-        """The names of the VM's snapshots, each as often as it is there."""
+    def snapshots(self, of: str = "") -> list[str]:
+        """The names of the VM's snapshots, or of those of the one at `of`, each as often as it is there."""
 
         def names(trees: Any) -> Iterator[str]:
             for one in trees:
                 yield one.name
                 yield from names(one.childSnapshotList)
 
-        snapshot = self.tell("snapshot")
+        snapshot = self.tell("snapshot", of)
         return list(names(snapshot.rootSnapshotList)) if snapshot else []
 
     def sessions(self) -> list[str]:
@@ -218,6 +220,7 @@ def _simulated(wire: Wire, admin: vim.ServiceInstance, ca_file: Path) -> Center:
         cannot={
             "revert": "govmomi's simulator (API 6.5) restores neither power nor disk when a VM is reverted",
             "tasks": "govmomi's simulator keeps no recentTask of a VM, so that a lost revert leaves no trace",
+            "annotation": "govmomi's simulator forgets the annotation of a clone, by which Quarterdeck knows its own",
             "faults": "govmomi's simulator ends every task at once, and well",
         },
     )
