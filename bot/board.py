@@ -13,7 +13,7 @@ import msgspec
 
 from bot.ledger import Ledger, Tail
 from plans import board as folding
-from plans import records
+from plans import folds, records, run_folds
 from plans.board import apply, environment, release, run
 from plans.errors import Refusal
 from plans.events import AnyEvent, Entry
@@ -24,7 +24,9 @@ D = TypeVar("D", bound=records.Document)
 SAVE_EVERY = 2000
 """Records between two writings of the read model: a start reads at most so many of the ledger's lines again."""
 
-FOLD = hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in (folding, records))).hexdigest()
+FOLD = hashlib.sha256(
+    b"".join(Path(str(m.__file__)).read_bytes() for m in (folding, folds, run_folds, records))
+).hexdigest()
 """What the read model was folded by: documents of another fold are not taken for this one's."""
 
 

@@ -1,33 +1,25 @@
 """Decides how each ledger record changes the documents: a pure fold, and what the channel is to be told of it."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec.structs import replace
-
 from plans import events as e
-from plans.isolation import WORST_FIRST
-from plans.records import (
-    Answered,
-    AnyDocument,
-    Attested,
-    Due,
-    EnvironmentState,
-    Freeze,
-    HostStep,
-    Kept,
-    Key,
-    Loaded,
-    Measured,
-    Question,
-    Release,
-    Run,
-    StepRecord,
+from plans import run_folds
+from plans.folds import (
+    Changes,
+    Documents,
+    Fold,
+    change_environment,
+    change_release,
+    change_run,
+    due,
+    environment,
+    notice,
+    release,
+    run,
 )
+from plans.records import Attested, Freeze, Kept, Loaded, Release
 
-Documents = Mapping[Key, AnyDocument]
-Changes = dict[Key, AnyDocument | None]
-"""Documents by key as they are from now on; None where one is gone."""
+__all__ = ["Changes", "Documents", "apply", "environment", "release", "run"]
 
 
 def apply(documents: Documents, entry: e.Entry) -> Changes:
@@ -36,42 +28,8 @@ def apply(documents: Documents, entry: e.Entry) -> Changes:
     return change(documents, entry, entry.event) if change else {}
 
 
-def release(documents: Documents, name: str) -> Release | None:
-    found = documents.get(("releases", name))
-    return found if isinstance(found, Release) else None
-
-
-def run(documents: Documents, number: int) -> Run | None:
-    found = documents.get(("runs", str(number)))
-    return found if isinstance(found, Run) else None
-
-
-def environment(documents: Documents, name: str) -> EnvironmentState:
-    found = documents.get(("environments", name))
-    return found if isinstance(found, EnvironmentState) else EnvironmentState(name=name)
-
-
-def _due(entry: e.Entry, key: str, found: Run | None = None) -> Changes:
-    """The channel is to be told of `key`, unless the run has told it already."""
-    return {} if found and key in found.messages else {("outbox", key): Due(key=key, seq=entry.seq)}
-
-
-def _release(documents: Documents, name: str | None, **changes: Any) -> Changes:
-    found = release(documents, name or "")
-    return {("releases", found.id): replace(found, **changes)} if found else {}
-
-
-def _run(documents: Documents, number: int, **changes: Any) -> Changes:
-    found = run(documents, number)
-    return {("runs", str(number)): replace(found, **changes)} if found else {}
-
-
-def _environment(documents: Documents, name: str, **changes: Any) -> Changes:
-    return {("environments", name): replace(environment(documents, name), **changes)}
-
-
 def _config_loaded(documents: Documents, entry: e.Entry, event: e.ConfigLoaded) -> Changes:
-    notice = _due(entry, f"notice/{entry.seq}") if event.changed else {}
+    notice = due(entry, f"notice/{entry.seq}") if event.changed else {}
     return {("configs", "last"): Loaded(digest=event.digest, keys=event.keys)} | notice
 
 
@@ -90,176 +48,23 @@ def _handed_off(documents: Documents, entry: e.Entry, event: e.PackageHandedOff)
         changes=event.changes,
         warnings=event.warnings,
     )
-    return {("releases", new.id): new} | _due(entry, f"release/{new.id}")
+    return {("releases", new.id): new} | due(entry, f"release/{new.id}")
 
 
 def _withdrawn(documents: Documents, entry: e.Entry, event: e.ReleaseWithdrawn) -> Changes:
-    return _release(documents, event.release, withdrawn=event.reason, scheduled=None) | _notice(entry)
+    return change_release(documents, event.release, withdrawn=event.reason, scheduled=None) | notice(entry)
 
 
 def _defective(documents: Documents, entry: e.Entry, event: e.ReleaseDefective) -> Changes:
-    return _release(documents, event.release, defective=event.reason, scheduled=None) | _notice(entry)
-
-
-def _notice(entry: e.Entry) -> Changes:
-    return _due(entry, f"notice/{entry.seq}")
-
-
-def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> Changes:
-    new = Run(
-        number=event.run,
-        kind=event.kind,
-        release=event.release,
-        app=event.app,
-        environment=event.environment,
-        plans=event.plans,
-        by=entry.by,
-        at=entry.at,
-        machines=event.machines,
-        total=event.total,
-        cautions=event.cautions,
-    )
-    changes: Changes = {("runs", str(new.number)): new}
-    changes |= _environment(documents, event.environment, inspection=None)
-    if event.kind == "promotion":
-        changes |= _release(documents, event.release, promotion=event.run, scheduled=None)
-    return changes | _due(entry, f"run/{event.run}")
-
-
-def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) -> Changes:
-    return _run(documents, event.run, aborting="now" if event.now else "after this step", aborted_by=entry.by)
-
-
-def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) -> Changes:
-    found = run(documents, event.run)
-    if found is None:
-        return {}
-    record = found.steps.get(event.step) or StepRecord(
-        number=event.step, phase=event.phase, name=event.name, written=event.written, of=event.of
-    )
-    begun = HostStep(attempt=event.attempt, started=entry.at)
-    record = replace(record, hosts=record.hosts | {event.host or "": begun})
-    changes = _run(documents, event.run, phase=event.phase, steps=found.steps | {event.step: record})
-    if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
-        changes |= _deployed(documents, found)
-    return changes | _phase_ended(found, entry, event.phase)
-
-
-def _phase_ended(found: Run, entry: e.Entry, phase: str) -> Changes:
-    """The machinery's own steps of a phase are told together, when the next phase begins or the run ends."""
-    own = [step.number for step in found.steps.values() if step.phase == found.phase and not step.written]
-    if phase == found.phase or not own or found.phase == "watch":
-        return {}
-    return _due(entry, f"run/{found.number}/phase/{found.phase}/{max(own)}", found)
-
-
-def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) -> Changes:
-    found = run(documents, event.run)
-    record = found.steps.get(event.step) if found else None
-    host = record.hosts.get(event.host or "") if record else None
-    if found is None or record is None or host is None:
-        return {}
-    done = replace(
-        host, outcome=event.outcome, exit=event.exit, seconds=event.seconds, log=event.log, reason=event.reason
-    )
-    record = replace(record, hosts=record.hosts | {event.host or "": done})
-    changes = _run(documents, event.run, steps=found.steps | {event.step: record})
-    under_way = any(not h.outcome for h in record.hosts.values())
-    if record.written and record.phase != "watch" and record.outcome and not under_way:
-        changes |= _due(entry, f"run/{event.run}/step/{event.step}/{record.attempt}", found)
-    return changes
-
-
-def _run_paused(documents: Documents, entry: e.Entry, event: e.RunPaused) -> Changes:
-    found = run(documents, event.run)
-    if found is None:
-        return {}
-    question = Question(
-        number=event.question,
-        step=event.step,
-        host=event.host,
-        why=event.why,
-        choices=event.choices,
-        role=event.role,
-        at=entry.at,
-    )
-    changes = _run(documents, event.run, question=question, questions=(*found.questions, question))
-    return changes | _due(entry, f"run/{event.run}/question/{event.question}")
-
-
-def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> Changes:
-    found = run(documents, event.run)
-    if found is None or found.question is None:
-        return {}
-    answer = Answered(choice=event.choice, note=event.note, by=entry.by, at=entry.at, question=found.question.number)
-    answers = found.answers | {event.step: answer}
-    record = found.steps.get(event.step)
-    unclean, forgiven = found.unclean, found.forgiven
-    if record is not None and event.choice in ("retry", "skip"):
-        answers.pop(event.step)
-        failed = any(h.outcome == "failed" for h in record.hosts.values())
-        done = "retried" if event.choice == "retry" else "skipped"
-        sentence = f"“{record.name}” was {done}" + (" after it had failed" if failed else "")
-        unclean += (sentence,) if failed or event.choice == "skip" else ()
-        forgiven += (sentence,) if failed else ()
-        record = _again(record, event.choice)
-    elif record is not None and event.choice == "done_with_help":
-        unclean += (f"“{record.name}” was done with help",)
-    steps = found.steps | ({event.step: record} if record else {})
-    told = replace(found, question=None, answers=answers, answered=(*found.answered, answer), steps=steps)
-    return {("runs", str(event.run)): replace(told, unclean=unclean, forgiven=forgiven)}
-
-
-def _again(record: StepRecord, choice: str) -> StepRecord:
-    """The step as it is after `retry` or `skip`: on the hosts where it is ok nothing is done again."""
-    hosts = dict(record.hosts)
-    for name, host in hosts.items():
-        if host.outcome not in ("ok", "skipped"):
-            hosts[name] = replace(host, again=True) if choice == "retry" else replace(host, outcome="skipped")
-    of = record.of if choice == "retry" else len(hosts)
-    return replace(record, hosts=hosts, of=of)
-
-
-def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) -> Changes:
-    found = run(documents, event.run)
-    if found is None:
-        return {}
-    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None)
-    changes: Changes = {("runs", str(event.run)): ended}
-    changes |= _phase_ended(found, entry, "")
-    if found.kind == "rehearsal":
-        if event.verdict in ("passed", "failed"):
-            changes |= _release(documents, found.release, rehearsal=event.run)
-        if event.verdict == "failed":
-            changes |= _environment(documents, found.environment, inspection=event.run)
-    if found.kind in ("promotion", "rollback") and event.verdict == "passed":
-        changes |= _deployed(documents, found)
-    key = ("environments", found.environment)
-    state = changes.get(key, documents.get(key))
-    if isinstance(state, EnvironmentState) and event.run in state.removed:
-        still = {number: theirs for number, theirs in state.removed.items() if number != event.run}
-        changes[key] = replace(state, removed=still)
-    return changes | _due(entry, f"run/{event.run}/end")
-
-
-def _deployed(documents: Documents, found: Run) -> Changes:
-    """What a promotion put on prod is there when its deployment is through, whatever its tests say afterwards."""
-    state = environment(documents, found.environment)
-    stack = state.deployed.get(found.app, ())
-    name = found.release or ""
-    if found.kind == "rollback":
-        stack = stack[:-1] if stack[-1:] == (name,) else tuple(other for other in stack if other != name)
-    elif stack[-1:] != (name,):
-        stack = (*stack, name)
-    return _environment(documents, found.environment, deployed=state.deployed | {found.app: stack})
+    return change_release(documents, event.release, defective=event.reason, scheduled=None) | notice(entry)
 
 
 def _scheduled(documents: Documents, entry: e.Entry, event: e.PromotionScheduled) -> Changes:
-    return _release(documents, event.release, scheduled=event.at, scheduled_by=entry.by) | _notice(entry)
+    return change_release(documents, event.release, scheduled=event.at, scheduled_by=entry.by) | notice(entry)
 
 
 def _unscheduled(documents: Documents, entry: e.Entry, event: e.PromotionUnscheduled) -> Changes:
-    return _release(documents, event.release, scheduled=None) | _notice(entry)
+    return change_release(documents, event.release, scheduled=None) | notice(entry)
 
 
 def _snapshot_taken(documents: Documents, entry: e.Entry, event: e.SnapshotTaken) -> Changes:
@@ -275,7 +80,7 @@ def _snapshot_taken(documents: Documents, entry: e.Entry, event: e.SnapshotTaken
         recipe=event.recipe,
     )
     others = tuple(k for k in state.snapshots.get(event.host, ()) if k.reference != event.snapshot)
-    return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: (*others, kept)})
+    return change_environment(documents, event.environment, snapshots=state.snapshots | {event.host: (*others, kept)})
 
 
 def _snapshot_removed(documents: Documents, entry: e.Entry, event: e.SnapshotRemoved) -> Changes:
@@ -287,44 +92,14 @@ def _snapshot_removed(documents: Documents, entry: e.Entry, event: e.SnapshotRem
         theirs = removed.get(event.run, {})
         gone = (*theirs.get(event.host, ()), *(k for k in kept if k.reference == event.snapshot))
         removed = removed | {event.run: theirs | {event.host: gone}}
-    return _environment(documents, event.environment, snapshots=state.snapshots | {event.host: left}, removed=removed)
-
-
-def _restore_measured(documents: Documents, entry: e.Entry, event: e.RestoreMeasured) -> Changes:
-    found = run(documents, event.run)
-    if found is None:
-        return {}
-    others = tuple(m for m in found.restores if (m.name, m.host) != (event.name, event.host))
-    measured = Measured(
-        name=event.name, host=event.host, seconds=event.seconds, artifact_age=event.artifact_age_seconds
+    return change_environment(
+        documents, event.environment, snapshots=state.snapshots | {event.host: left}, removed=removed
     )
-    return _run(documents, event.run, restored=entry.at, restored_by=event.run, restores=(*others, measured))
-
-
-def _restore_reused(documents: Documents, entry: e.Entry, event: e.RestoreReused) -> Changes:
-    return _run(documents, event.run, restored=event.restored, restored_by=event.of)
-
-
-def _machine_replaced(documents: Documents, entry: e.Entry, event: e.MachineReplaced) -> Changes:
-    runs = [found for found in documents.values() if isinstance(found, Run) and found.active]
-    changes: Changes = {}
-    for found in runs:
-        if event.old in found.machines and event.new not in found.machines:
-            changes |= _run(documents, found.number, machines=tuple(sorted((*found.machines, event.new))))
-    return changes
-
-
-def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJudged) -> Changes:
-    found = run(documents, event.run)
-    if found is None:
-        return {}
-    verdict = next((each for each in WORST_FIRST if each in (found.isolation, event.verdict)), event.verdict)
-    return _run(documents, event.run, isolation=verdict, doubts=tuple(dict.fromkeys(found.doubts + event.doubts)))
 
 
 def _isolation_attested(documents: Documents, entry: e.Entry, event: e.IsolationAttested) -> Changes:
     attested = Attested(by=entry.by, at=entry.at, reason=event.reason, covers=event.covers, digest=event.digest)
-    return _environment(documents, event.environment, attested=attested) | _notice(entry)
+    return change_environment(documents, event.environment, attested=attested) | notice(entry)
 
 
 def _message_posted(documents: Documents, entry: e.Entry, event: e.MessagePosted) -> Changes:
@@ -332,63 +107,45 @@ def _message_posted(documents: Documents, entry: e.Entry, event: e.MessagePosted
     table, _, rest = event.key.partition("/")
     name = rest.partition("/")[0]
     if table == "release" and (found := release(documents, name)):
-        changes |= _release(documents, name, messages=found.messages | {event.key: event.ts})
+        changes |= change_release(documents, name, messages=found.messages | {event.key: event.ts})
     if table == "run" and name.isdigit() and (going := run(documents, int(name))):
-        changes |= _run(documents, int(name), messages=going.messages | {event.key: event.ts})
+        changes |= change_run(documents, int(name), messages=going.messages | {event.key: event.ts})
     return changes
 
 
 def _locked(documents: Documents, entry: e.Entry, event: e.EnvironmentLocked) -> Changes:
-    return _environment(documents, event.environment, locked=event.reason, locked_by=entry.by) | _notice(entry)
+    return change_environment(documents, event.environment, locked=event.reason, locked_by=entry.by) | notice(entry)
 
 
 def _unlocked(documents: Documents, entry: e.Entry, event: e.EnvironmentUnlocked) -> Changes:
-    return _environment(documents, event.environment, locked=None, locked_by="") | _notice(entry)
+    return change_environment(documents, event.environment, locked=None, locked_by="") | notice(entry)
 
 
 def _freeze_set(documents: Documents, entry: e.Entry, event: e.FreezeSet) -> Changes:
     freeze = Freeze(until=event.until, reason=event.reason, by=entry.by, at=entry.at)
-    return {("freezes", "now"): freeze} | _notice(entry)
+    return {("freezes", "now"): freeze} | notice(entry)
 
 
 def _freeze_lifted(documents: Documents, entry: e.Entry, event: e.FreezeLifted) -> Changes:
-    return {("freezes", "now"): None} | _notice(entry)
+    return {("freezes", "now"): None} | notice(entry)
 
 
 def _approval_given(documents: Documents, entry: e.Entry, event: e.ApprovalGiven) -> Changes:
     found = release(documents, event.release)
     approvals = (found.approvals if found else {}) | {entry.by: event.digest}
-    return _release(documents, event.release, approvals=approvals) | _notice(entry)
+    return change_release(documents, event.release, approvals=approvals) | notice(entry)
 
 
-def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) -> Changes:
-    found = run(documents, event.run)
-    if found is None:
-        return {}
-    changes = _run(documents, event.run, marks=found.marks | {event.mark: event.ok})
-    return changes | _due(entry, f"run/{event.run}/mark/{event.mark}", found)
-
-
-_FOLDS: dict[type[Any], Callable[[Documents, e.Entry, Any], Changes]] = {
+_FOLDS: dict[type[Any], Fold] = {
+    **run_folds.FOLDS,
     e.ConfigLoaded: _config_loaded,
     e.PackageHandedOff: _handed_off,
     e.ReleaseWithdrawn: _withdrawn,
     e.ReleaseDefective: _defective,
-    e.RunStarted: _run_started,
-    e.RunAborting: _run_aborting,
-    e.StepStarted: _step_started,
-    e.StepFinished: _step_finished,
-    e.RunPaused: _run_paused,
-    e.RunDecided: _run_decided,
-    e.RunFinished: _run_finished,
     e.PromotionScheduled: _scheduled,
     e.PromotionUnscheduled: _unscheduled,
     e.SnapshotTaken: _snapshot_taken,
     e.SnapshotRemoved: _snapshot_removed,
-    e.RestoreMeasured: _restore_measured,
-    e.RestoreReused: _restore_reused,
-    e.MachineReplaced: _machine_replaced,
-    e.IsolationJudged: _isolation_judged,
     e.IsolationAttested: _isolation_attested,
     e.MessagePosted: _message_posted,
     e.EnvironmentLocked: _locked,
@@ -396,5 +153,4 @@ _FOLDS: dict[type[Any], Callable[[Documents, e.Entry, Any], Changes]] = {
     e.FreezeSet: _freeze_set,
     e.FreezeLifted: _freeze_lifted,
     e.ApprovalGiven: _approval_given,
-    e.WatchChecked: _watch_checked,
 }

@@ -1,0 +1,215 @@
+"""Decides how the records of a run change its document, and what the channel is to be told of it."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from plans import events as e
+from plans.folds import Changes, Documents, Fold, change_environment, change_release, change_run, due, environment, run
+from plans.isolation import WORST_FIRST
+from plans.records import Answered, EnvironmentState, HostStep, Measured, Question, Run, StepRecord
+
+
+def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> Changes:
+    new = Run(
+        number=event.run,
+        kind=event.kind,
+        release=event.release,
+        app=event.app,
+        environment=event.environment,
+        plans=event.plans,
+        by=entry.by,
+        at=entry.at,
+        machines=event.machines,
+        total=event.total,
+        cautions=event.cautions,
+    )
+    changes: Changes = {("runs", str(new.number)): new}
+    changes |= change_environment(documents, event.environment, inspection=None)
+    if event.kind == "promotion":
+        changes |= change_release(documents, event.release, promotion=event.run, scheduled=None)
+    return changes | due(entry, f"run/{event.run}")
+
+
+def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) -> Changes:
+    return change_run(documents, event.run, aborting="now" if event.now else "after this step", aborted_by=entry.by)
+
+
+def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    record = found.steps.get(event.step) or StepRecord(
+        number=event.step, phase=event.phase, name=event.name, written=event.written, of=event.of
+    )
+    begun = HostStep(attempt=event.attempt, started=entry.at)
+    record = replace(record, hosts=record.hosts | {event.host or "": begun})
+    changes = change_run(documents, event.run, phase=event.phase, steps=found.steps | {event.step: record})
+    if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
+        changes |= _deployed(documents, found)
+    return changes | _phase_ended(found, entry, event.phase)
+
+
+def _phase_ended(found: Run, entry: e.Entry, phase: str) -> Changes:
+    """The machinery's own steps of a phase are told together, when the next phase begins or the run ends."""
+    own = [step.number for step in found.steps.values() if step.phase == found.phase and not step.written]
+    if phase == found.phase or not own or found.phase == "watch":
+        return {}
+    return due(entry, f"run/{found.number}/phase/{found.phase}/{max(own)}", found)
+
+
+def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) -> Changes:
+    found = run(documents, event.run)
+    record = found.steps.get(event.step) if found else None
+    host = record.hosts.get(event.host or "") if record else None
+    if found is None or record is None or host is None:
+        return {}
+    done = replace(
+        host, outcome=event.outcome, exit=event.exit, seconds=event.seconds, log=event.log, reason=event.reason
+    )
+    record = replace(record, hosts=record.hosts | {event.host or "": done})
+    changes = change_run(documents, event.run, steps=found.steps | {event.step: record})
+    under_way = any(not h.outcome for h in record.hosts.values())
+    if record.written and record.phase != "watch" and record.outcome and not under_way:
+        changes |= due(entry, f"run/{event.run}/step/{event.step}/{record.attempt}", found)
+    return changes
+
+
+def _run_paused(documents: Documents, entry: e.Entry, event: e.RunPaused) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    question = Question(
+        number=event.question,
+        step=event.step,
+        host=event.host,
+        why=event.why,
+        choices=event.choices,
+        role=event.role,
+        at=entry.at,
+    )
+    changes = change_run(documents, event.run, question=question, questions=(*found.questions, question))
+    return changes | due(entry, f"run/{event.run}/question/{event.question}")
+
+
+def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> Changes:
+    found = run(documents, event.run)
+    if found is None or found.question is None:
+        return {}
+    answer = Answered(choice=event.choice, note=event.note, by=entry.by, at=entry.at, question=found.question.number)
+    answers = found.answers | {event.step: answer}
+    record = found.steps.get(event.step)
+    unclean, forgiven = found.unclean, found.forgiven
+    if record is not None and event.choice in ("retry", "skip"):
+        answers.pop(event.step)
+        failed = any(h.outcome == "failed" for h in record.hosts.values())
+        done = "retried" if event.choice == "retry" else "skipped"
+        sentence = f"“{record.name}” was {done}" + (" after it had failed" if failed else "")
+        unclean += (sentence,) if failed or event.choice == "skip" else ()
+        forgiven += (sentence,) if failed else ()
+        record = _again(record, event.choice)
+    elif record is not None and event.choice == "done_with_help":
+        unclean += (f"“{record.name}” was done with help",)
+    steps = found.steps | ({event.step: record} if record else {})
+    told = replace(found, question=None, answers=answers, answered=(*found.answered, answer), steps=steps)
+    return {("runs", str(event.run)): replace(told, unclean=unclean, forgiven=forgiven)}
+
+
+def _again(record: StepRecord, choice: str) -> StepRecord:
+    """The step as it is after `retry` or `skip`: on the hosts where it is ok nothing is done again."""
+    hosts = dict(record.hosts)
+    for name, host in hosts.items():
+        if host.outcome not in ("ok", "skipped"):
+            hosts[name] = replace(host, again=True) if choice == "retry" else replace(host, outcome="skipped")
+    of = record.of if choice == "retry" else len(hosts)
+    return replace(record, hosts=hosts, of=of)
+
+
+def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None)
+    changes: Changes = {("runs", str(event.run)): ended}
+    changes |= _phase_ended(found, entry, "")
+    if found.kind == "rehearsal":
+        if event.verdict in ("passed", "failed"):
+            changes |= change_release(documents, found.release, rehearsal=event.run)
+        if event.verdict == "failed":
+            changes |= change_environment(documents, found.environment, inspection=event.run)
+    if found.kind in ("promotion", "rollback") and event.verdict == "passed":
+        changes |= _deployed(documents, found)
+    key = ("environments", found.environment)
+    state = changes.get(key, documents.get(key))
+    if isinstance(state, EnvironmentState) and event.run in state.removed:
+        still = {number: theirs for number, theirs in state.removed.items() if number != event.run}
+        changes[key] = replace(state, removed=still)
+    return changes | due(entry, f"run/{event.run}/end")
+
+
+def _deployed(documents: Documents, found: Run) -> Changes:
+    """What a promotion put on prod is there when its deployment is through, whatever its tests say afterwards."""
+    state = environment(documents, found.environment)
+    stack = state.deployed.get(found.app, ())
+    name = found.release or ""
+    if found.kind == "rollback":
+        stack = stack[:-1] if stack[-1:] == (name,) else tuple(other for other in stack if other != name)
+    elif stack[-1:] != (name,):
+        stack = (*stack, name)
+    return change_environment(documents, found.environment, deployed=state.deployed | {found.app: stack})
+
+
+def _restore_measured(documents: Documents, entry: e.Entry, event: e.RestoreMeasured) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    others = tuple(m for m in found.restores if (m.name, m.host) != (event.name, event.host))
+    measured = Measured(
+        name=event.name, host=event.host, seconds=event.seconds, artifact_age=event.artifact_age_seconds
+    )
+    return change_run(documents, event.run, restored=entry.at, restored_by=event.run, restores=(*others, measured))
+
+
+def _restore_reused(documents: Documents, entry: e.Entry, event: e.RestoreReused) -> Changes:
+    return change_run(documents, event.run, restored=event.restored, restored_by=event.of)
+
+
+def _machine_replaced(documents: Documents, entry: e.Entry, event: e.MachineReplaced) -> Changes:
+    runs = [found for found in documents.values() if isinstance(found, Run) and found.active]
+    changes: Changes = {}
+    for found in runs:
+        if event.old in found.machines and event.new not in found.machines:
+            changes |= change_run(documents, found.number, machines=tuple(sorted((*found.machines, event.new))))
+    return changes
+
+
+def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJudged) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    verdict = next((each for each in WORST_FIRST if each in (found.isolation, event.verdict)), event.verdict)
+    return change_run(documents, event.run, isolation=verdict, doubts=tuple(dict.fromkeys(found.doubts + event.doubts)))
+
+
+def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    changes = change_run(documents, event.run, marks=found.marks | {event.mark: event.ok})
+    return changes | due(entry, f"run/{event.run}/mark/{event.mark}", found)
+
+
+FOLDS: dict[type[Any], Fold] = {
+    e.RunStarted: _run_started,
+    e.RunAborting: _run_aborting,
+    e.StepStarted: _step_started,
+    e.StepFinished: _step_finished,
+    e.RunPaused: _run_paused,
+    e.RunDecided: _run_decided,
+    e.RunFinished: _run_finished,
+    e.RestoreMeasured: _restore_measured,
+    e.RestoreReused: _restore_reused,
+    e.MachineReplaced: _machine_replaced,
+    e.IsolationJudged: _isolation_judged,
+    e.WatchChecked: _watch_checked,
+}
