@@ -97,6 +97,7 @@ class Process(RuleBasedStateMachine):
         materials: Any = SimpleNamespace(
             plan=lambda run: PLANS[run.kind],
             digest=lambda run: "plans",
+            cautions=lambda environment: (),
             machines=lambda environment, performer, strict=True: MACHINES[environment],
         )
         config: Any = SimpleNamespace(
