@@ -43,6 +43,7 @@ def rehearsal(material: Material) -> Plan:
         raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
     draft.package("deploy", material.manifest.deploy, material.executable)
     for subject in material.subjects:
+        draft.health("test", subject.app.health)
         draft.checks("test", "critical", subject.tests.critical)
         draft.checks("test", "deep", subject.tests.deep)
     return draft.plan()

@@ -65,6 +65,7 @@ def test_a_rehearsal_goes_through_all_six_phases_in_order() -> None:
         "deploy: Migrate the orders table (db)",
         "deploy: Install the files (web)",
         "deploy: Tell the call centre ()",
+        "test: The shop is up (web)",
         "test: The shop answers (web)",
         "test: Orders can be archived (db)",
         "test: Buy one item as a guest ()",
@@ -122,6 +123,7 @@ def test_checks_are_in_groups_that_run_to_their_end() -> None:
     assert groups == [
         ("The shop is up", "health"),
         ("The shop answers", "health"),
+        ("The shop is up", "health"),
         ("The shop answers", "critical"),
         ("Orders can be archived", "critical"),
         ("Buy one item as a guest", "deep"),
