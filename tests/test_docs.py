@@ -9,7 +9,9 @@ import pytest
 from bot.config import Configuration, load_config
 from bot.manifest import SCOPES
 from plans.documents import load
+from plans.environment import Environment
 from plans.package import Manifest
+from plans.restoring import RestoreClone, RestoreRun
 from plans.testplan import TestPlan
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +50,14 @@ def test_the_two_commands_are_the_makefiles() -> None:
 
 def test_the_manifest_asks_for_what_the_bot_calls() -> None:
     assert {"channels:history", "groups:history", "chat:write", "commands", "files:write"} <= set(SCOPES)
+
+
+def test_the_restores_that_the_documentation_shows_are_taken() -> None:
+    text = (ROOT / "docs" / "restore.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    hosts = "hosts: {db: {ssh: {host: h, user: u, key_file: k, known_hosts: n}}}\n"
+    taken = [load((hosts + example).encode(), Environment, "docs/restore.md") for example in examples]
+    assert [[type(step) for step in environment.restore] for environment in taken] == [
+        [RestoreRun, RestoreRun],
+        [RestoreClone, RestoreRun],
+    ]

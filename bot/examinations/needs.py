@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 
 from bot.config import Settings
+from plans.actions import At
 from plans.checks import Check, HttpCheck
+from plans.environment import Environment
+from plans.phases import on
+from plans.restoring import RestoreClone
 
 
 def stagings(settings: Settings) -> frozenset[str]:
@@ -14,6 +18,20 @@ def stagings(settings: Settings) -> frozenset[str]:
 def prods(settings: Settings) -> frozenset[str]:
     """The environments that are some app's prod."""
     return frozenset(app.prod for app in settings.apps.values())
+
+
+def cloned(settings: Settings, at: At) -> bool:
+    """Whether a restore makes that host's VM anew."""
+    target = settings.environments[at.environment]
+    return any(at.host in on(target, step) for step in _clones(target))
+
+
+def cloned_from(settings: Settings, at: At) -> bool:
+    """Whether a restore of an app's staging clones that host of its prod."""
+    role = at.host.partition("/")[0]
+    apps = [app for app in settings.apps.values() if app.prod == at.environment]
+    steps = [step for app in apps for step in _clones(settings.environments[app.staging])]
+    return any(step.clone.from_ in (role, at.host) for step in steps)
 
 
 def asks_http(settings: Settings, environment: str, role: str) -> bool:
@@ -27,6 +45,10 @@ def uses_runner(settings: Settings) -> bool:
     facts = [fact for app in settings.apps.values() for fact in app.facts]
     checks = [check for name in settings.environments for check in _checks(settings, name)]
     return any(one.on == "runner" for one in (*steps, *facts, *checks))
+
+
+def _clones(target: Environment) -> list[RestoreClone]:
+    return [step for step in target.restore if isinstance(step, RestoreClone)]
 
 
 def _checks(settings: Settings, environment: str) -> Iterator[Check]:

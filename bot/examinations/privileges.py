@@ -15,6 +15,16 @@ PROD = {
     "VirtualMachine.State.CreateSnapshot": "the snapshot before each promotion",
     "VirtualMachine.State.RemoveSnapshot": "it goes before it is too old; disks are consolidated",
 }
+CLONED = {
+    "VirtualMachine.Config.Rename": "the clone gets the name of the VM that it replaces",
+    "VirtualMachine.Config.Annotation": "the clone says of which run and of which time it is",
+    "VirtualMachine.Inventory.Delete": "the VM that was replaced is destroyed",
+}
+SOURCE = {
+    "VirtualMachine.Provisioning.Clone": "staging is made anew from it",
+    "VirtualMachine.State.CreateSnapshot": "the snapshot that a clone is made of",
+    "VirtualMachine.State.RemoveSnapshot": "it goes when the clone is made; disks are consolidated",
+}
 GUEST = {
     "VirtualMachine.GuestOperations.Execute": "steps are started and stopped through VMware Tools",
     "VirtualMachine.GuestOperations.Modify": "archives are uploaded, and each step's files written",
@@ -22,7 +32,12 @@ GUEST = {
 }
 
 
-def needed(host: Host, *, staging: bool, prod: bool) -> dict[str, str]:
-    """What is needed on the host's VM, and why, by privilege id."""
-    snapshotted = prod and host.protection == "snapshot"
-    return (STAGING if staging else {}) | (PROD if snapshotted else {}) | (GUEST if host.guest else {})
+def needed(host: Host, *, staging: bool, prod: bool, cloned: bool = False, source: bool = False) -> dict[str, str]:
+    """What is needed on the host's VM, and why, by privilege id; it may be `cloned` anew, or be a clone's `source`."""
+    return {
+        **(SOURCE if source else {}),
+        **(STAGING if staging else {}),
+        **(PROD if prod and host.protection == "snapshot" else {}),
+        **(CLONED if cloned else {}),
+        **(GUEST if host.guest else {}),
+    }

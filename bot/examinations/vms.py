@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bot.config import Settings
 from bot.examinations import Finding, bad, good, warning
-from bot.examinations.needs import prods, stagings
+from bot.examinations.needs import cloned, cloned_from, prods, stagings
 from bot.examinations.privileges import needed
 from bot.examinations.vcenter import Centers, Closed
 from plans.actions import At
@@ -33,7 +33,9 @@ def look_at_vm(settings: Settings, centers: Centers, at: At) -> Iterator[Finding
         return
     vm = centers.vm(at)
     yield _powered(subject, host, vm, staging=staging)
-    yield _privileges(centers, at, host, needed(host, staging=staging, prod=prod))
+    anew, source = cloned(settings, at), cloned_from(settings, at)
+    wanted = needed(host, staging=staging, prod=prod, cloned=anew, source=source)
+    yield _privileges(centers, at, host, wanted)
     if staging or (prod and host.protection == "snapshot"):
         yield from _snapshot(subject, vm)
     if vm.power == "poweredOn":

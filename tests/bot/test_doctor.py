@@ -24,7 +24,7 @@ from bot.config import load_config
 from bot.doctor import examine
 from bot.examinations import Examination, Finding, bad, good
 from bot.examinations.hosts import _inside
-from bot.examinations.privileges import GUEST, PROD, STAGING
+from bot.examinations.privileges import CLONED, GUEST, PROD, SOURCE, STAGING
 from bot.examinations.visit import TOOLS, Seen
 from bot.ledger import hold
 from lab import vcenter
@@ -726,7 +726,7 @@ def test_a_shell_that_starts_slowly_is_told_with_its_time(
 def test_the_documented_role_is_the_one_that_is_checked() -> None:
     text = (Path(__file__).parents[2] / "docs/vcenter-role.md").read_text()
     rows = re.findall(r"^\| `(VirtualMachine\.\S+)` \| (.+) \|$", text, re.MULTILINE)
-    assert rows == [*STAGING.items(), *PROD.items(), *GUEST.items()]
+    assert rows == [*STAGING.items(), *PROD.items(), *CLONED.items(), *SOURCE.items(), *GUEST.items()]
 
 
 def test_the_role_holds_what_vsphere_asks_for_each_change_that_is_made() -> None:
