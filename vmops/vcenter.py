@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import vim, vmodl
-from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from plans.environment import VCenter
+from vmops.stub import BoundedStub
 from vmops.tasks import INFO, Say, Watch, follow, quiet
 from vmops.transport import Limit, Lost, Refused, Trouble, Unreachable
 
@@ -22,7 +22,7 @@ API = "vim.version.version11"
 """vSphere 6.5: what every vCenter since speaks. Said, not negotiated: one request less, and one without a deadline."""
 
 SECONDS = 30.0
-"""For one answer of vCenter's; a wait for updates asks for less."""
+"""For the next byte of an answer; a wait for updates asks for less. For the whole answer: `vmops.stub.WHOLE`."""
 
 IDLE = 60
 """Seconds after which an unused connection is not used again: something between may have dropped it without a word."""
@@ -66,7 +66,7 @@ class Session:
         self.found: dict[str, Found] = {}
         self.address = f"{vcenter.host}:{vcenter.port}"
         self.tls = self._context()
-        self._stub = SoapStubAdapter(
+        self._stub = BoundedStub(
             host=vcenter.host,
             port=vcenter.port,
             path="/sdk",
