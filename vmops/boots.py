@@ -1,23 +1,13 @@
 """Touches a machine's boots: waits until it answers, and restarts it from inside."""
 
 from vmops.jobs import Job, ask
-from vmops.scripts import BOOT_ID, Spec
+from vmops.scripts import Spec
 from vmops.transport import Limit, LoginRefused, Lost, Overdue, Sink, Transport, Trouble, Unreachable
 
 BOOTING = 10.0
 """Seconds for which a machine may refuse logins while it boots (pam_nologin), though its sshd answers."""
 
 _PAUSE = 0.5
-
-# What it prints first, and keeps in the job's directory, is the boot that it ends.
-_RESTART = (
-    BOOT_ID
-    + """boot_id && sync || exit
-PATH=$PATH:/usr/sbin:/sbin
-if [ "$(id -u)" = 0 ]; then exec reboot; fi
-sudo -n reboot || systemctl reboot
-"""
-)
 
 
 def await_host(transport: Transport, limit: Limit, *, other_than: str = "") -> str:
@@ -70,6 +60,6 @@ def restart(transport: Transport, spec: Spec, sink: Sink, limit: Limit) -> str:
     return await_host(transport, limit, other_than=before)
 
 
-def restarting(base: str, namespace: str, job: str) -> Spec:
-    """The job that restarts a machine."""
-    return Spec(base, namespace, job, _RESTART)
+def restarting(transport: Transport, base: str, namespace: str, job: str) -> Spec:
+    """The job that restarts the machine. What it prints first, and what stays there, is the boot that it ends."""
+    return Spec(base, namespace, job, transport.language.restart)

@@ -8,11 +8,14 @@ import io
 import secrets
 import shlex
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from plans.environment import Guest
+from vmops import powershell
+from vmops.languages import SH, Language
 from vmops.scripts import LIBRARY
 from vmops.tools import NoSuchFile, Tools
 from vmops.transfers import Transfers
@@ -41,27 +44,71 @@ kill $!
 rm -f "$d.in" "$d.sh" "$d.out" "$d.err" "$d.new" """
 
 
+class Posix:
+    """How a script is run by a guest's /bin/sh."""
+
+    language, home, slash, script = SH, "HOME", "/", ".sh"
+    program = "/bin/sh"
+
+    def whole(self, path: str) -> bool:
+        """Whether it is a complete path."""
+        return path.startswith("/")
+
+    def bytes(self, script: str) -> bytes:
+        """What its file holds."""
+        return f"{LIBRARY}piece={PIECE}\n{script}exit\n".encode()
+
+    def arguments(self, folder: str, name: str, done: Sequence[str]) -> str:
+        """What the program is given, so that it leaves the script's answer, and nothing of those that are `done`."""
+        paths = [shlex.quote(f"{folder}/{each}") for each in (name, *done)]
+        gone = " ".join(f"{path}.*" for path in paths[1:])
+        lines = f"d={paths[0]}\n{_RUN}{gone}"
+        return f"-c {shlex.quote(lines)}"
+
+
+class Windows:
+    """How a script is run by a guest's PowerShell."""
+
+    language, home, slash, script = powershell.POWERSHELL, "USERPROFILE", "\\", ".ps1"
+    program = powershell.POWERSHELL_EXE
+
+    def whole(self, path: str) -> bool:
+        return PureWindowsPath(path).is_absolute()
+
+    def bytes(self, script: str) -> bytes:
+        return script.encode("utf-8-sig")  # without the mark PowerShell takes it for the machine's old code page
+
+    def arguments(self, folder: str, name: str, done: Sequence[str]) -> str:
+        return powershell.arguments(powershell.answering(folder, name, done))
+
+
 class GuestTransport:
     """The verbs of `Transport` through VMware Tools, for any number of threads."""
 
-    def __init__(self, session: Session, vm: str, guest: Guest) -> None:
+    def __init__(self, session: Session, vm: str, guest: Guest, system: Posix | Windows) -> None:
+        self.language: Language = system.language
+        self._system = system
         self._name = f"the guest of {vm}"
         self._tools = Tools(session, vm, guest)
         self._transfers = Transfers(session.tls, session.address)
         self._lock = threading.Lock()
         self._folder = ""
         self._home = ""
-        self._read: list[str] = []
+        self._done: list[str] = []
 
     def exec(self, script: str, out: Sink, err: Sink, limit: Limit) -> int:
         limit.check()
-        d = self._delivered(f"{LIBRARY}piece={PIECE}\n{script}exit\n".encode(), limit)
+        folder, name = self._delivered(self._system.bytes(script), limit)
+        with self._lock:
+            done = tuple(self._done)
         try:
-            pid = self._tools.start("/bin/sh", f"-c {shlex.quote(self._running(d))}")
-            return self._answered(d, pid, out, err, limit)
+            pid = self._tools.start(self._system.program, self._system.arguments(folder, name, done))
+            with self._lock:
+                self._done = [each for each in self._done if each not in done]
+            return self._answered(f"{folder}{self._system.slash}{name}.answer", pid, out, err, limit)
         finally:
             with self._lock:
-                self._read.append(d)
+                self._done.append(name)
 
     def put(self, source: Path, target: str, limit: Limit) -> None:
         with source.open("rb") as data:
@@ -76,32 +123,28 @@ class GuestTransport:
                 self._tools.remove(self._folder)
         self._transfers.close()
 
-    def _delivered(self, script: bytes, limit: Limit) -> str:
-        """The script's path there, without `.sh`."""
+    def _delivered(self, script: bytes, limit: Limit) -> tuple[str, str]:
+        """The folder and the name of the script's file there."""
+        name = secrets.token_hex(8)
         while True:
             with self._lock:
                 known, self._folder = self._folder, self._folder or self._tools.folder()
-                d = f"{self._folder}/{secrets.token_hex(8)}"
+                folder = self._folder
+            path = f"{folder}{self._system.slash}{name}{self._system.script}"
             try:
-                self._send(f"{d}.sh", io.BytesIO(script), len(script), limit)
+                self._send(path, io.BytesIO(script), len(script), limit)
             except NoSuchFile:  # emptied at a boot, or the VM was reverted to before it was made
                 with self._lock:
                     self._folder = "" if self._folder == known else self._folder
                 if not known:
                     raise
             else:
-                return d
+                return folder, name
 
-    def _running(self, d: str) -> str:
-        with self._lock:
-            read, self._read = self._read, []
-        gone = " ".join(f"{shlex.quote(each)}.*" for each in read)
-        return f"d={shlex.quote(d)}\n{_RUN}{gone}\n"
-
-    def _answered(self, d: str, pid: int | None, out: Sink, err: Sink, limit: Limit) -> int:
+    def _answered(self, path: str, pid: int | None, out: Sink, err: Sink, limit: Limit) -> int:
         answer = _Answer(out, err)
         try:
-            self._transfers.fetch(self._waited_for(f"{d}.answer", pid, limit), answer, limit)
+            self._transfers.fetch(self._waited_for(path, pid, limit), answer, limit)
         except Unreachable as trouble:
             raise Lost(str(trouble)) from trouble
         if answer.code is None:
@@ -124,14 +167,14 @@ class GuestTransport:
             ) from fault
 
     def _send(self, path: str, data: BinaryIO, size: int, limit: Limit) -> None:
-        self._transfers.send(self._tools.taking(path, size, posix=True), data, size, limit)
+        self._transfers.send(self._tools.taking(path, size, posix=isinstance(self._system, Posix)), data, size, limit)
 
     def _whole(self, path: str) -> str:
         """Tools take complete paths only; ours may be relative to the login directory."""
-        if path.startswith("/"):
+        if self._system.whole(path):
             return path
-        self._home = self._home or self._tools.variable("HOME")
-        return f"{self._home}/{path}"
+        self._home = self._home or self._tools.variable(self._system.home)
+        return f"{self._home}{self._system.slash}{path}"
 
 
 class _Answer:

@@ -35,8 +35,8 @@ class Hosts:
         self._hosts = {name: environment.named() for name, environment in environments.items()}
         self._namespace = namespace
         self._lock = threading.Lock()
-        self._ssh: dict[Ssh, Transport] = {}
-        self._guests: dict[tuple[str, str, Guest], Transport] = {}
+        self._ssh: dict[tuple[Ssh, str], Transport] = {}
+        self._guests: dict[tuple[str, str, Guest, str], Transport] = {}
         self._sessions: dict[str, Session] = {}
         self._local = LocalTransport()
 
@@ -61,16 +61,13 @@ class Hosts:
         if at.host == RUNNER:
             return self._local
         host = self.host(at)
-        if host.shell == "powershell":
-            raise Refused("shell: powershell is not supported yet, only sh is")
         if host.ssh is None:
             return self._guest(host)
         with self._lock:
-            if host.ssh not in self._ssh:
-                from vmops.ssh import SshTransport
-
-                self._ssh[host.ssh] = SshTransport(host.ssh)
-            return self._ssh[host.ssh]
+            key = (host.ssh, host.shell)
+            if key not in self._ssh:
+                self._ssh[key] = _over_ssh(host.ssh, host.shell)
+            return self._ssh[key]
 
     def machine(self, at: At, *, anew: bool = False) -> Machine:
         """The host's VM in its vCenter, the one found last unless it is looked for anew.
@@ -85,13 +82,14 @@ class Hosts:
         return (find if anew else known)(self._session(host.vcenter), host.vm)
 
     def _guest(self, host: Host) -> Transport:
-        from vmops.guest import GuestTransport
+        from vmops.guest import GuestTransport, Posix, Windows
 
         assert host.guest  # a host has one way in or the other
-        session, key = self._session(host.vcenter), (host.vcenter, host.vm, host.guest)
+        system = Windows() if host.shell == "powershell" else Posix()
+        session, key = self._session(host.vcenter), (host.vcenter, host.vm, host.guest, host.shell)
         with self._lock:
             if key not in self._guests:
-                self._guests[key] = GuestTransport(session, host.vm, host.guest)
+                self._guests[key] = GuestTransport(session, host.vm, host.guest, system)
             return self._guests[key]
 
     def clones(self, at: At, token: str) -> Clones:
@@ -126,3 +124,13 @@ class Hosts:
                 transport.close()
             for session in self._sessions.values():
                 session.close()
+
+
+def _over_ssh(ssh: Ssh, shell: str) -> Transport:
+    if shell == "powershell":
+        from vmops.windows import WindowsTransport
+
+        return WindowsTransport(ssh)
+    from vmops.ssh import SshTransport
+
+    return SshTransport(ssh)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vmops.answers import Answer
-from vmops.scripts import LOOKS, Spec, asking
+from vmops.scripts import LOOKS, Spec
 from vmops.transport import TICK, Attention, Limit, Lost, Sink, Transport, Trouble, Unreachable
 
 PATIENCE = 120.0
@@ -76,7 +76,7 @@ class Job:
         patience, met = Patience(self._first), False
         while True:
             answer, heard = Answer(self._on_out, self._on_err), Attention(limit, SILENCE)
-            script = self._spec.follow(answer.token, self._out_at, self._err_at)
+            script = self._transport.language.follow(self._spec, answer.token, self._out_at, self._err_at)
             reached = self._out_at, self._err_at
             try:
                 code = self._transport.exec(script, heard.to(answer.out), heard.to(answer.err), heard)
@@ -98,7 +98,8 @@ class Job:
         while True:
             answer, heard = Answer(_nowhere, _nowhere), Attention(limit, SILENCE)
             try:
-                code = self._transport.exec(self._spec.stop(answer.token), answer.out, answer.err, heard)
+                script = self._transport.language.stop(self._spec, answer.token)
+                code = self._transport.exec(script, answer.out, answer.err, heard)
             except (Lost, Unreachable) as trouble:
                 patience.wait(trouble, limit)
             else:
@@ -144,7 +145,7 @@ def ask(transport: Transport, command: str, limit: Limit) -> tuple[int, str]:
     """
     out, err = bytearray(), bytearray()
     answer = Answer(out.extend, err.extend)
-    script, heard = asking(command, answer.token), Attention(limit, ASKED)
+    script, heard = transport.language.asking(command, answer.token), Attention(limit, ASKED)
     code = int(_result(answer, transport.exec(script, answer.out, answer.err, heard)))
     return code, (err or out if code else out).decode(errors="replace").strip()
 

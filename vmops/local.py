@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from vmops.languages import SH, Language
 from vmops.scripts import LIBRARY
 from vmops.transport import TICK, Limit, Sink, Trouble
 
@@ -25,6 +26,8 @@ class LocalTransport:
 
     Of the bot's own environment only what any login has is passed on: the rest may hold its secrets.
     """
+
+    language: Language = SH
 
     def __init__(self) -> None:
         self._home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir

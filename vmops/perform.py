@@ -167,8 +167,9 @@ class Performer:
             case Restart():
                 if at.host == RUNNER:
                     raise Refused("the machine that Quarterdeck itself runs on is not restarted")
-                spec = restarting(self.base(at), self._namespace, job)
-                return restart(self._hosts.transport(at), spec, sink, Limit.of(action.timeout, cancel))
+                transport = self._hosts.transport(at)
+                spec = restarting(transport, self.base(at), self._namespace, job)
+                return restart(transport, spec, sink, Limit.of(action.timeout, cancel))
             case FindVm():
                 return self._hosts.machine(at, anew=True).identity
             case ReadNetworks():

@@ -3,12 +3,10 @@
 import itertools
 import math
 import select
-import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
 
 import paramiko
 
@@ -61,21 +59,25 @@ class Shell:
 
 
 def stream(
-    channel: paramiko.Channel, command: str, limit: Limit, data: BinaryIO | None, sink: Sink | None
+    channel: paramiko.Channel,
+    command: str,
+    limit: Limit,
+    data: Iterable[bytes],
+    out: Sink | None,
+    err: Sink | None,
 ) -> tuple[int, str]:
-    """Runs a command that reads the data, or whose output is the sink's: its exit code, and what it complained.
+    """Runs a command that reads the data: its exit code, and what it said where no sink was given for that.
 
     Raises Lost, also where nothing moves for a while, Cancelled, Overdue.
     """
     said, moving = bytearray(), Attention(limit, STALLED)
     try:
-        _exec(channel, f"exec /bin/sh -c {shlex.quote(command)}")
+        _exec(channel, command)
         with _guarded(channel, moving):
-            while data and (chunk := data.read(CHUNK)) and _send(channel, chunk, moving):
-                pass
+            all(_send(channel, chunk, moving) for chunk in data)
             with suppress(EOFError, OSError):  # it ended without reading everything: its exit code tells more
                 channel.shutdown_write()
-            _pump(channel, moving.to(sink or said.extend), said.extend, moving, lambda: False)
+            _pump(channel, moving.to(out or said.extend), moving.to(err or said.extend), moving, lambda: False)
             return _exit_code(channel, moving), said.decode(errors="replace").strip()
     finally:
         _close(channel)

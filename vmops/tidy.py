@@ -4,6 +4,7 @@ import logging
 import shlex
 
 from vmops.jobs import ask
+from vmops.languages import SH
 from vmops.scripts import run_of
 from vmops.transport import Limit, Transport, Trouble
 from vmops.upload import BESIDE
@@ -39,8 +40,10 @@ find . -maxdepth 1 -type f -name "*$beside????????" -mtime +0 -exec rm -f {} +
 def tidy(transport: Transport, base: str, job: str) -> None:
     """Removes what is older than the last runs or days from `base`, which is one ledger's own; `job` is one of now.
 
-    A host that does not let it is left as it is, and the log says so.
+    A host that does not let it is left as it is, and the log says so; one with PowerShell is left as it is.
     """
+    if transport.language is not SH:
+        return
     run = run_of(job)
     oldest = str(int(run) - RUNS) if run.isdecimal() else "0"
     told = {"base": base, "run": run, "oldest": oldest, "days": str(DAYS), "beside": BESIDE}

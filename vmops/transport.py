@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from vmops.languages import Language
 
 Sink = Callable[[bytes], None]
 
@@ -110,8 +113,11 @@ class Attention(Limit):
 class Transport(Protocol):
     """A way into one machine, used by many threads at once.
 
-    Starting, following and stopping a job is the same over all of them: `vmops.jobs`, by scripts.
+    Starting, following and stopping a job is the same over all of them: `vmops.jobs`, by scripts in its language.
     """
+
+    language: "Language"
+    """That of the machine's shell."""
 
     def exec(self, script: str, out: Sink, err: Sink, limit: Limit) -> int:
         """Runs a script for /bin/sh in the login directory and hands its output over as it comes; its exit code.

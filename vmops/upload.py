@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,17 +15,6 @@ T = TypeVar("T")
 
 BESIDE = ".quarterdeck-"
 """What the name of a file that is still on its way has before its last eight characters."""
-
-_DIGEST = """digest() {
-  if command -v sha256sum >/dev/null; then sha256sum; elif command -v shasum >/dev/null; then shasum -a 256
-  else openssl dgst -r -sha256; fi <"$1" | cut -c 1-64
-}
-"""
-
-_LOOK = """if [ -f "$to" ] && [ "$(digest "$to")" = "$wanted" ]; then echo same; else mkdir -p "$(dirname "$to")"; fi"""
-
-_TAKE = """is=$(digest "$beside")
-if [ "$is" = "$wanted" ]; then mv -f "$beside" "$to"; else rm "$beside"; echo "$is"; fi"""
 
 
 def upload(transport: Transport, archive: Path, digest: str, to: str, limit: Limit) -> bool:
@@ -56,20 +44,16 @@ def _again(what: Callable[[], T], limit: Limit) -> T:
 
 
 def _upload(transport: Transport, archive: Path, digest: str, to: str, limit: Limit) -> bool:
-    there = _plain(to)
-    beside = f"{there}{BESIDE}{secrets.token_hex(4)}"
-    names = f"{_DIGEST}to={shlex.quote(there)} beside={shlex.quote(beside)} wanted={shlex.quote(digest)}\n"
-    if _do(transport, names + _LOOK, limit) == "same":
+    beside = f"{to}{BESIDE}{secrets.token_hex(4)}"
+    if _do(transport, transport.language.place(to, digest), limit) == "same":
         return False
     transport.put(archive, beside, limit)
-    # One that is being run or read stays whole: the name changes hands at once.
-    if arrived := _do(transport, names + _TAKE, limit):
+    if arrived := _do(transport, transport.language.take(beside, to, digest), limit):
         raise Trouble(f"{to}: what arrived has the SHA-256 {arrived} instead of {digest}; it was removed")
     return True
 
 
 def _download(transport: Transport, source: str, to: Path, limit: Limit) -> str:
-    there = _plain(source)
     beside, digest = to.with_name(f"{to.name}{BESIDE}{secrets.token_hex(4)}"), hashlib.sha256()
     try:
         with beside.open("xb") as file:
@@ -78,8 +62,8 @@ def _download(transport: Transport, source: str, to: Path, limit: Limit) -> str:
                 file.write(data)
                 digest.update(data)
 
-            transport.get(there, sink, limit)
-        said = _do(transport, f"{_DIGEST}digest {shlex.quote(there)}", limit)
+            transport.get(source, sink, limit)
+        said = _do(transport, transport.language.digest(source), limit)
         if said != digest.hexdigest():
             raise Trouble(
                 f"{source}: it has the SHA-256 {said} there, and {digest.hexdigest()} here: it changed meanwhile"
@@ -89,11 +73,6 @@ def _download(transport: Transport, source: str, to: Path, limit: Limit) -> str:
         with suppress(FileNotFoundError):
             beside.unlink()
     return said
-
-
-def _plain(path: str) -> str:
-    """A path that no command takes for an option."""
-    return path if path.startswith("/") else f"./{path}"
 
 
 def _do(transport: Transport, script: str, limit: Limit) -> str:
