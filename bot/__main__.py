@@ -195,6 +195,16 @@ def demo(
     raise typer.Exit(play(plain=plain, as_json=as_json, keep=keep, story=story))
 
 
+@app.command()
+def bench(
+    what: Annotated[Literal["machines"], typer.Argument(help="What is measured.")],
+) -> None:
+    """Measure side by side with what a user would have instead; JSON on stdout."""
+    from bot.bench import machines
+
+    print(json.dumps({"machines": machines}[what](say), indent=2))
+
+
 ledger = typer.Typer(rich_markup_mode=None, help="Read the ledger, of a running bot too.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 

@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from far_ends import DEADLINE, Bot, Target
+from far_ends import DEADLINE, NAMESPACE, Bot, Target
 
 from plans.actions import At, AwaitHost, Outcome, Restart, Shell, Upload
+from vmops.transport import Limit, Trouble
+from vmops.upload import download
 
 HOSTILE = ["a b", "'; touch owned; '", '"$(touch owned)"', "`touch owned`", "\\n\n\ttab", "-n", "$HOME", "ü€", "*", ""]
 
@@ -253,6 +255,19 @@ def test_an_archive_that_is_not_what_its_digest_says_is_not_put_in_place(bot: Bo
     assert outcome.result == "errored"
     assert f"instead of {wrong}; it was removed" in outcome.reason
     assert list((bot.target.base / "0123456789abcdef").iterdir()) == []
+
+
+def test_a_file_is_fetched_whole_and_checked(bot: Bot, tmp_path: Path) -> None:
+    content = os.urandom(3_000_001)
+    (bot.target.base / "there").mkdir(parents=True)
+    (bot.target.base / "there" / "-it's here").write_bytes(content)
+    transport, limit = bot.performer._hosts.transport(bot.target.at), Limit.of(DEADLINE)
+    path = f"{bot.performer.base(bot.target.at).removesuffix(NAMESPACE)}there/-it's here"
+    assert download(transport, path, tmp_path / "here", limit) == hashlib.sha256(content).hexdigest()
+    assert (tmp_path / "here").read_bytes() == content
+    with pytest.raises(Trouble, match="missing"):
+        download(transport, f"{path} missing", tmp_path / "missing", limit)
+    assert not [file for file in tmp_path.iterdir() if "missing" in file.name]
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(bot: Bot, tmp_path: Path) -> None:

@@ -7,17 +7,19 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from far_ends import DEADLINE, Bot, Sshd, until
+from far_ends import DEADLINE, Bot, Sshd, open_sshd, until
 
 from plans.actions import AwaitHost, Upload
 from plans.environment import Gateway
 from vmops import boots, connect, shell
+from vmops.ssh import SESSIONS
 
 
 @contextmanager
@@ -132,6 +134,74 @@ def test_a_gateway_leads_on_and_both_keys_are_checked(sshd: Sshd, tmp_path: Path
         free = door.getsockname()[1]
     with bot_for(sshd, tmp_path, gateway=way, port=free) as bot:
         assert f"127.0.0.1:{free} cannot be reached from the gateway 127.0.0.1" in bot.shell("true").reason
+
+
+def test_a_gateway_to_another_server_that_breaks_is_gone_through_again(
+    sshd: Sshd, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    begun, go = threading.Event(), tmp_path / "go"
+    with open_sshd(tmp_path_factory.mktemp("gateway")) as gate, ThreadPoolExecutor(1) as pool:
+        way = Gateway(**{name: getattr(gate.ssh, name) for name in Gateway.__struct_fields__})
+        with bot_for(sshd, tmp_path, gateway=way) as bot:
+            command = f"echo begun; until [ -e {shlex.quote(str(go))} ]; do sleep 0.02; done; echo end; exit 3"
+            running = pool.submit(bot.shell, command, sink=lambda _: begun.set(), timeout=DEADLINE)
+            assert begun.wait(DEADLINE)
+            assert (len(gate.sessions()), len(sshd.sessions())) == (1, 1)
+            gate.cut()
+            go.touch()
+            outcome = running.result(DEADLINE)
+            assert (outcome.exit, outcome.output) == (3, "begun\nend\n")
+        until(lambda: not gate.sessions())
+
+
+def test_no_delay_waits_on_any_socket_and_sent_bytes_are_missed_in_time(sshd: Sshd) -> None:
+    ours = sshd.ssh
+    way = Gateway(**{name: getattr(ours, name) for name in Gateway.__struct_fields__})
+    for ssh in (ours, msgspec.structs.replace(ours, gateway=way)):
+        connection = connect.Connection(ssh)
+        try:
+            door = connection._gateway or connection._target
+            sock = door.transport.sock
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == connect.FROZEN_MS
+        finally:
+            connection.close()
+
+
+def test_no_agent_is_asked_and_no_key_guessed(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right key lies in ~/.ssh and a socket for an agent waits; the one key that is named is a stranger's."""
+    keygen(tmp_path / "stranger")
+    home = tmp_path / "home" / ".ssh"
+    home.mkdir(parents=True)
+    for name in ("id_ed25519", "id_ed25519.pub"):
+        (home / name).write_bytes((sshd.folder / name.replace("id_ed25519", "key")).read_bytes())
+        (home / name).chmod(0o600)
+    monkeypatch.setenv("HOME", str(home.parent))
+    before = (sshd.folder / "log").read_text()
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        agent.listen()
+        agent.setblocking(False)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        with bot_for(sshd, tmp_path, key_file=str(tmp_path / "stranger")) as bot:
+            assert "refused user" in bot.shell("true").reason
+        with pytest.raises(BlockingIOError):
+            agent.accept()
+    tried = (sshd.folder / "log").read_text().removeprefix(before)
+    assert "Accepted" not in tried
+    assert tried.count("Failed publickey") <= 1
+
+
+def test_no_more_connections_than_a_server_takes_are_opened_for_one_host(sshd: Sshd, tmp_path: Path) -> None:
+    until(lambda: not sshd.sessions())  # those of the tests before
+    with bot_for(sshd, tmp_path) as bot, ThreadPoolExecutor(16) as pool:
+        seen = []
+        running = [pool.submit(bot.shell, "sleep 0.3", job=f"1-{n}", timeout=DEADLINE) for n in range(16)]
+        while any(not one.done() for one in running):
+            seen.append(len(sshd.sessions()))
+            wait(running, timeout=0.02)
+        assert all(one.result().ok for one in running)
+    assert 1 < max(seen) <= SESSIONS
 
 
 def test_cut_connections_lose_and_repeat_no_byte(sshd: Sshd, tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Decides what a bench reports: Quarterdeck's times beside what a user would have instead, measured in one run."""
+
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Say = Callable[[str], None]
+
+
+def machines(say: Say) -> dict[str, Any]:
+    """What touching machines costs, in milliseconds, as medians; ratios are Quarterdeck's time over the other's.
+
+    An sshd of its own on loopback, with keys of its own, takes commands from both sides in turn. What is not installed
+    is null. `say` is told what is being measured. Raises Refusal (`needs_sshd`).
+    """
+    from bot.bench_hosts import steps, ten_by_ten, uploads
+    from bot.bench_sshd import open_sshd
+
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder, open_sshd(Path(folder)) as sshd:
+        say("a warm step, and the bare command over OpenSSH's ControlMaster, in turn")
+        result = steps(sshd)
+        say("ten steps on ten hosts, each as a process of its own")
+        result |= ten_by_ten(sshd)
+        say("64 MiB up")
+        result |= uploads(sshd)
+    if importlib.util.find_spec("asyncssh") is None:
+        say("no vCenter: the extra lab is not installed")
+        return {**result, "vcenter": None}
+    from bot.bench_vms import virtual_machines
+
+    say("1,000 and 5,000 VMs, and snapshots, in a vCenter of the lab's")
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
+        return {**result, "vcenter": virtual_machines(Path(folder))}
