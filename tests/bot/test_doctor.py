@@ -715,7 +715,7 @@ def test_a_shell_that_starts_slowly_is_told_with_its_time(
         code, said = doctor(lab.config(slow))
     found = next(one for one in said if one["check"] == "shell_start" and one["subject"] == "qa web")
     assert code == 0
-    assert re.fullmatch(r"the shell takes \d\.\d s before it does anything, at each step", found["detail"])
+    assert re.fullmatch(r"a new shell takes \d\.\d s before it does anything", found["detail"])
     assert "~/.bashrc" in found["mend"]
     assert not (tmp_path / "work").exists()
 
