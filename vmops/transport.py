@@ -120,11 +120,12 @@ class Transport(Protocol):
     """That of the machine's shell."""
 
     def exec(self, script: str, out: Sink, err: Sink, limit: Limit) -> int:
-        """Runs a script for /bin/sh in the login directory and hands its output over as it comes; its exit code.
+        """Runs a script in its language and hands its output over as it comes, or once it has ended; its exit code.
 
-        `vmops.scripts.LIBRARY` comes before it. Its standard input is a pipe, where a line `:` comes whenever TICK has
-        passed, and `exit` when nobody listens any more. The script does not show in the machine's list of processes,
-        and is not run at all unless it arrives whole. Raises Unreachable, Refused, Lost, Cancelled, Overdue.
+        One for /bin/sh begins in the login directory, after `vmops.scripts.LIBRARY`. Its standard input is a pipe,
+        where a line `:` comes whenever TICK has passed, and `exit` when nobody listens any more. The script does not
+        show in the machine's list of processes, and is not run at all unless it arrives whole. Raises Unreachable,
+        Refused, Lost, Cancelled, Overdue.
         """
         ...
 

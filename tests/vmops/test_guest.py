@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 from far_ends import DEADLINE, NAMESPACE, Bot, Lab, until
+from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from plans.actions import AwaitHost, Power, Restart, Shell, Upload
@@ -123,6 +124,32 @@ def test_a_vm_that_is_not_there_is_a_sentence(lab: Lab, tmp_path: Path) -> None:
     bot.performer.close()
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            vim.fault.NoPermission(privilegeId="VirtualMachine.GuestOperations.Execute"),
+            "vCenter 127.0.0.1 refuses: its user lacks the privilege VirtualMachine.GuestOperations.Execute",
+        ),
+        (vim.fault.TaskInProgress(msg="Another task is already in progress."), "the guest of qa-web: Another task is"),
+        (vim.fault.GuestPermissionDenied(msg="Permission denied."), "the guest of qa-web: Permission denied"),
+        (vmodl.fault.ManagedObjectNotFound(), "the VM qa-web that was found in vCenter 127.0.0.1 is gone"),
+    ],
+)
+def test_what_vsphere_refuses_is_a_sentence(bot: Bot, monkeypatch: pytest.MonkeyPatch, fault: Any, said: str) -> None:
+    send: Any = SoapStubAdapter.InvokeMethod
+
+    def invoke(stub: Any, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:
+        if info.wsdlName == "StartProgramInGuest":
+            raise fault
+        return send(stub, mo, info, args, outerStub)
+
+    monkeypatch.setattr(SoapStubAdapter, "InvokeMethod", invoke)
+    outcome = bot.shell("touch owned")
+    assert outcome.result == "errored"
+    assert outcome.reason.startswith(f"qa web: {said}")
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_reply_that_is_lost_costs_nothing_and_repeats_nothing(bot: Bot, lab: Lab, method: str, times: int) -> None:
@@ -150,8 +177,10 @@ def test_cuts_at_random_lose_no_exit_code_repeat_no_command_and_no_line(bot: Bot
     def cutter() -> None:
         nonlocal cuts
         while not over.wait(chance.uniform(0.05, 0.5)):
-            spoil(lab, "refuse", seconds=chance.uniform(0.01, 0.2))
+            tell(lab, "DELETE", "/lab/faults")  # or they would pile up while the bot waits
             if chance.random() < 0.5:
+                spoil(lab, "refuse", seconds=chance.uniform(0.01, 0.2))
+            else:
                 spoil(lab, "drop_replies", method=chance.choice(METHODS))
             cuts += 1
 
