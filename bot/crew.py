@@ -67,6 +67,7 @@ class Crew:
             production=run.kind in ("promotion", "rollback"),
             in_package=move.step.phase in ("deploy", "rollback"),
             group_ok=move.group_ok,
+            shell_of_host=self._materials.shell(At(run.environment, host)) if host else "sh",
         )
 
 

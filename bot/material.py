@@ -63,6 +63,11 @@ class Materials:
         """What weakens every run on an environment, said on each one's message."""
         return self._settings.unverified(environment)
 
+    def shell(self, at: At) -> str:
+        """The shell of a host: sh or powershell."""
+        host = self.target(at.environment).named().get(at.host)
+        return host.shell if host else "sh"
+
     def suffix(self, digest: str) -> str:
         """.zip or .tar.gz, of an archive in the store."""
         return ".zip" if self._store.path(digest).name.endswith(".zip") else ".tar.gz"

@@ -129,6 +129,8 @@ class HttpCheck(WrittenCheck, frozen=True, tag="http"):
             raise ValueError("`on:` is missing: the role of the hosts to ask from")
 
     def actions(self, site: Site) -> Actions:
+        if (lacking := site.only_for_sh("an HTTP check")) is not None:
+            return lacking
         yield Note(f"GET {self.http.url}\n")
         outcome = yield site.shell(f"url={shlex.quote(self.http.url)}\n{_HTTP}", self.timeout)
         if outcome.exit is None:

@@ -227,6 +227,8 @@ class Unpack(Own, frozen=True):
     executable: tuple[str, ...]
 
     def actions(self, site: Site) -> Actions:
+        if (lacking := site.only_for_sh("unpacking a package")) is not None:
+            return lacking
         sent = yield Upload(site.at, site.digest, f"{site.base}/{site.digest}{site.suffix}")
         if not sent.ok:
             return sent

@@ -20,7 +20,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     `base` is the directory on the host that is this ledger's own, `ledger` the ledger's short name; `log` is the
     step's log, relative to the data directory; `digest` and `suffix` (.zip or .tar.gz) name the
     release's archive; `in_package` says that written steps start in the unpacked package, not in the login directory;
-    `group_ok` says whether all earlier steps of the same group were ok.
+    `group_ok` says whether all earlier steps of the same group were ok; `shell_of_host` is sh or powershell.
     """
 
     run: int
@@ -36,6 +36,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     production: bool = False
     in_package: bool = False
     group_ok: bool = True
+    shell_of_host: str = "sh"
 
     @property
     def at(self) -> At:
@@ -45,6 +46,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     def package(self) -> str:
         """The directory on the host into which this run unpacks the archive; one machine may be two hosts."""
         return f"{self.base}/{self.run}-package-{(self.host or 'all').replace('/', '.')}"
+
+    def only_for_sh(self, what: str) -> Outcome | None:
+        """What a step comes to that this host's shell cannot do yet: the machinery's lack, never the package's."""
+        if self.shell_of_host == "sh":
+            return None
+        return Outcome("errored", reason=f"{what} is not done on hosts with shell: {self.shell_of_host} yet")
 
     def variables(self) -> dict[str, str]:
         """The environment of a written step (CONTRACT.md, 3)."""
