@@ -14,6 +14,7 @@ from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Shell, Toge
 from plans.engine import outcome_in
 from plans.events import AnyEvent, RunPaused, StepFinished
 from plans.phases import Planned
+from plans.quantities import spell
 from plans.records import HostStep, Run
 from plans.site import OK, Site
 from vmops.perform import Performer
@@ -120,10 +121,19 @@ class Attempt:
             stop=stop,
         )
         if outcome.overdue:
-            self._pause(outcome.reason, ("wait", "stop"), "admins")
+            self._pause(f"{outcome.reason}{self._rehearsed()}", ("wait", "stop"), "admins")
             raise Left
         began = datetime.fromisoformat(self._known(self._board.run(self._site.run)).started)
         return replace(outcome, began=began.timestamp(), ended=self._board.now().timestamp())
+
+    def _rehearsed(self) -> str:
+        """How long the same step took in the rehearsal that counts, for whoever must decide whether to wait."""
+        name = self._board.run(self._site.run).release
+        number = self._board.release(name).rehearsal if name else None
+        steps = self._board.run(number).steps.values() if number else ()
+        same = (step for step in steps if (step.phase, step.name) == (self._step.phase, self._step.name))
+        took = max((host.seconds for step in same for host in step.hosts.values()), default=None)
+        return "" if took is None else f"; in the rehearsal it took {spell(took)}"
 
     def _job(self) -> str:
         """A name known beforehand: run, step, attempt, host (one machine may be two), and a number for further ones."""

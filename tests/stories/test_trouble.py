@@ -141,3 +141,22 @@ def _three_hosts(house: House, config: dict[str, Any]) -> None:
     third = first | {"vm": "staging-spare", "ssh": first["ssh"] | {"host": addresses["staging-spare"]}}
     environments["crm-staging"]["hosts"]["web"] = [first, db | {"env": {"SECOND": "yes"}}, third]
     house.untested(config)
+
+
+def test_on_prod_a_step_past_its_time_asks_before_it_is_stopped(house: House) -> None:
+    evening = house.open(house.untested)
+    slow = 'until [ "$QUARTERDECK_ENVIRONMENT" != crm-prod ] || [ -e $HOME/go ]; do sleep 0.05; done; echo done'
+    release = hand_off(
+        evening, house.package("9.0", [{"name": "Be slow", "on": "web", "run": slow, "timeout": "1s"}], app="crm")
+    )
+    run = evening.started(ADMIN, f"/stage run {release}", "rehearsal")
+    assert evening.finished(run)["verdict"] == "passed"
+    run = evening.started(ADMIN, f"/promote {release}", "promotion")
+    asked = question(evening, run)
+    assert "in the rehearsal it took" in asked.text
+    assert [button.label for button in asked.buttons] == ["Wait", "Stop"]
+    evening.on_host("crm-prod", "web", "touch go")
+    evening.desk.presses(ADMIN, asked, "answer:wait")
+    assert evening.finished(run)["verdict"] == "passed"
+    assert outcomes(evening, run, "Be slow") == {"web": "ok"}
+    assert len(evening.records("step.started", run=run, name="Be slow")) == 1
