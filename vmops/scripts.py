@@ -1,13 +1,14 @@
 """Decides what a machine is told in order to start, follow and stop a job.
 
-A job is a few files, `<base>/jobs/<run>/<name>.*`, where the run is what its name begins with: `pid` (its session, and
-the claim that makes it start only once), `boot` (the boot id it started under), `run` (the command), `out`, `err`,
-`exit` (a line with its exit code), and `stopped` where somebody ended it. The scripts are for any /bin/sh (dash,
+A job is three files, `<base>/jobs/<run>/<name>.*`, where the run is what its name begins with: `out`, `err`, and `job`,
+whose first line is the claim that makes it start only once (its session, when that began, the boot id it started under)
+and whose second is its exit code. `stopped` is there where somebody ended it. The scripts are for any /bin/sh (dash,
 busybox, bash) on Linux and need setsid and /proc.
 
-Another process costs more than all else that a step needs. So none makes a directory for each job, and none passes the
-time: the shell that follows reads its own standard input, a pipe, where the transport says now and then that time has
-passed, and the job that it has ended.
+Another process costs more than all else that a step needs, another file next to that. So none makes a directory for
+each job, the job's supervisor is kept in reserve where the shell stays open, and none passes the time: the shell that
+follows reads its own standard input, a pipe, where the transport says now and then that time has passed, and the job
+that it has ended.
 """
 
 import re
@@ -23,26 +24,53 @@ MAX_COMMAND = 128_000
 LOOKS = 50
 """Times that the script which follows a job looks for news before it ends and is to be sent again."""
 
+USED = 3
+"""The exit code of a script that went well and needed the supervisor in reserve."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# Whether a process lives, and when it began, which tells it from a later one of the same number.
+_BEGAN = """began() {
+  began=
+  { read -r stat <"/proc/${1:-none}/stat"; } 2>/dev/null || return
+  set -- ${stat##*) }
+  [ "$1" != Z ] && began=${20}
+}
+"""
 
 # Runs in a session of its own. The claim is a file that only one process can create, so that a start whose answer was
 # lost can be sent again. The traps let it outlive a signal to its process group, as a shutdown sends it, and write down
 # how the command ended, and that it was not by itself. Descriptor 7 wakes whoever follows.
-_SUPERVISE = """exec >/dev/null 2>&1
-set -C; { echo $$ >"$1.pid"; } || exit; set +C
-echo "$4" >"$1.boot"
-hit=
-trap 'hit=" signalled"' HUP INT TERM
-printf '%s\\n' "$2" >"$1.run"
-if [ -n "$3" ] && ! cd "$3" 2>>"$1.err"; then
-  code=nowhere
+_SUPERVISE = f"""exec >/dev/null 2>&1
+{_BEGAN}began $$
+set -C; {{ echo "$$ $began $2" >"$1.job"; }} || exit; set +C
+_hit=
+trap '_hit=" signalled"' HUP INT TERM
+if [ -n "$4" ] && ! cd "$4" 2>>"$1.err"; then
+  _code=nowhere
 else
-  /bin/sh -c "$2" >>"$1.out" 2>>"$1.err" 7>&-
-  code=$?
-  [ "$code" -gt 128 ] || hit=
+  /bin/sh -c "$3" >>"$1.out" 2>>"$1.err" 7>&-
+  _code=$?
+  [ "$_code" -gt 128 ] || _hit=
 fi
-echo "$code$hit" >"$1.exit"
-echo : >&7
+echo "$_code$_hit" >>"$1.job"
+echo ': over' >&7
+"""
+
+# Becomes the supervisor of the job that it is told; nobody has to wait for it to start. Where nobody is left who could
+# tell it of one, it ends.
+_RESERVE = """exec >/dev/null 2>&1
+IFS= read -r _d && read -r _b && read -r _lines || exit
+_told=
+while [ "$_lines" -gt 0 ]; do
+  IFS= read -r _line || exit
+  _told="$_told$_line
+" _lines=$((_lines - 1))
+done
+exec </dev/null
+set -- "$1" "$_d" "$_b"
+eval "$_told"
+eval "shift; $1"
 """
 
 BOOT_ID = """boot_id() {
@@ -51,17 +79,21 @@ BOOT_ID = """boot_id() {
 }
 """
 
-_PARTS = """boot= piece=
+_PARTS = """boot= piece= reserve=
+setsid=/usr/bin/setsid
+[ -x "$setsid" ] || setsid=$(command -v setsid)
+newline='
+'
 enter() {
   case $base in /*) ;; *) base=$PWD/$base ;; esac
   d=$base/jobs/$run/$job
   carried=QUARTERDECK_JOB=$mark
-  p= end= starter=
+  p= since= was= end= starter= used=0
   b=${boot:-$(boot_id)}
 }
-ended() { [ -s "$d.exit" ] && read -r end <"$d.exit"; }
-claimed() { [ -s "$d.pid" ] && read -r p <"$d.pid"; }
-rebooted() { was=$b; { read -r was <"$d.boot"; } 2>/dev/null; [ "$was" != "$b" ]; }
+claimed() { [ -s "$d.job" ] && read -r p since was <"$d.job"; }
+ended() { [ -s "$d.job" ] && { read -r p since was && read -r end; } <"$d.job"; }
+rebooted() { [ -n "$was" ] && [ "$was" != "$b" ]; }
 marked() { tr '\\0' '\\n' <"/proc/$1/environ" | grep -qF "$carried"; } 2>/dev/null
 lay_out() {
   own=${d%/*}
@@ -70,31 +102,35 @@ lay_out() {
 """
 
 # `cat <&3` goes on where the last one stopped, because they share the open file: no offset is counted on the machine.
-# Through descriptor 7, a pipe that it reads and all others write, come how many fifths of a second have passed.
-_FOLLOW = """start() {
-  setsid=/usr/bin/setsid
-  [ -x "$setsid" ] || setsid=$(command -v setsid) || { echo 'setsid (util-linux, busybox) is missing' >&2; exit 1; }
+_FOLLOW = """keep_reserve() {
+  if [ "$1" = {USED} ] || ! began "$reserve"; then
+    "$setsid" /bin/sh -c "$become" sh "$supervise" 7>/proc/self/fd/8 </proc/self/fd/9 >/dev/null 2>&1 8<&- 9>&- &
+    reserve=$!
+  fi
+}
+start() {
+  [ -n "$setsid" ] || { echo 'setsid (util-linux, busybox) is missing' >&2; exit 1; }
   lay_out || exit 1
-  {
-    export QUARTERDECK_JOB="$mark"
-    exports
-    exec "$setsid" /bin/sh -c "$supervise" sh "$d" "$command" "$cwd" "$b"
-  } </dev/null &
-  starter=$!
+  case $d in *"$newline"*) reserve= ;; esac
+  if [ "${#told}" -lt 4000 ] && began "$reserve" && printf '%s\\n%s\\n%s\\n%s' "$d" "$b" "$lines" "$told" >&9; then
+    starter=$reserve used={USED}
+  else
+    {
+      set -- "$setsid" /bin/sh -c "$supervise" sh "$d" "$b"
+      eval "$told"
+      exec "$@" 8<&- 9>&-
+    } </dev/null &
+    starter=$!
+  fi
 }
 hear() {
   n=$((n + 1))
-  read -r said && [ "$said" = : ] && return
+  read -r said && case $said in :*) return ;; esac
   echo exit >&7
   exit 1
 }
 alive() {
-  jobs >/dev/null  # dash lets a child that has ended stand as a zombie, which kill takes for alive
-  if [ -n "$p" ] || claimed; then kill -0 "$p"; else [ -n "$starter" ] && kill -0 "$starter"; fi
-}
-# Whether the pid is by now another's, where the job was found started.
-stale() {
-  [ -z "$starter" ] && { rebooted || { [ -r "/proc/$p/environ" ] && ! marked "$p"; }; }
+  if [ -n "$p" ] || claimed; then began "$p" && [ "$began" = "$since" ]; else began "$starter"; fi
 }
 # For whom an answer comes whole: this ends soon after there is anything, with a piece of each output.
 news() { [ "$(wc -c <"$d.out")" -gt "$1" ] || [ "$(wc -c <"$d.err")" -gt "$2" ]; }
@@ -109,7 +145,8 @@ bring() {
 }
 follow() {
   exec 7>/proc/self/fd/0
-  n=0 looked=
+  trap : PIPE  # it is told by a failed write, and goes on
+  n=0 looked= said=
   enter
   claimed || start
   exec 3<"$d.out" 4<"$d.err" || exit 1
@@ -122,7 +159,7 @@ follow() {
   fi
   while :; do
     if ! ended; then
-      if ! alive || { [ -z "$looked" ] && stale; }; then
+      if ! alive || { [ -z "$looked$starter" ] && rebooted; }; then
         ended || if [ -z "$p" ]; then end=unstarted; elif rebooted; then end=rebooted; else end=gone; fi
       elif [ "$n" -ge "$looks" ]; then
         end=on
@@ -141,9 +178,10 @@ follow() {
   case $end in *signalled) ! rebooted || end=rebooted ;; esac
   [ "$end" = on ] || [ ! -e "$d.stopped" ] || end="$end stopped"
   printf '%s%s\\n' "$token" "$end" >&5
-  # Whoever writes to the pipe while the shell reads its next script would spoil that.
+  # Whoever writes to the pipe while the shell reads its next script would spoil that: the last word is waited for.
   [ "$end" != on ] || exit 1
-  wait
+  while [ -n "$starter" ] && [ "$said" != ': over' ] && began "$starter"; do hear; done
+  exit "$used"
 }
 """
 
@@ -172,7 +210,7 @@ stop() {
     lay_out || exit 1
     # Claimed from here, it can never start: not even if its start is under way.
     set -C
-    if { echo 0 >"$d.pid"; } 2>/dev/null; then : >"$d.stopped"; echo unstarted >"$d.exit"; finish ended; fi
+    if { printf '0 0 %s\\nunstarted stopped\\n' "$b" >"$d.job"; } 2>/dev/null; then finish ended; fi
     set +C
     until claimed; do nap 0.02; done
   fi
@@ -195,12 +233,17 @@ stop() {
 }
 """
 
-LIBRARY = f"{BOOT_ID}{_PARTS}supervise={shlex.quote(_SUPERVISE)}\nlooks={LOOKS}\n{_FOLLOW}{_STOP}"
+LIBRARY = (
+    f"{BOOT_ID}{_BEGAN}{_PARTS}looks={LOOKS}\nsupervise={shlex.quote(_SUPERVISE)}\nbecome={shlex.quote(_RESERVE)}\n"
+    + _FOLLOW.replace("{USED}", str(USED))
+    + _STOP
+)
 """The functions that every script calls: a machine's shell is given them first, once where it stays open.
 
-Then `boot` may be set to the machine's boot id, which a shell that stays open need not look up again; and `piece` where
-answers come through only when they are whole: then a job's outputs come in pieces of at most so many bytes, each soon
-after there is anything, and `on` after all but the last.
+`boot` may then be set to the machine's boot id, which a shell that stays open need not look up again. Such a shell may
+run `keep_reserve` after each script, with that one's exit code, where descriptor 8 is its standard input and 9 the only
+way into a pipe that nobody reads. `piece` is for where answers come only when they are whole: a job's outputs come in
+pieces of at most so many bytes then, each soon after there is anything, and `on` after all but the last.
 """
 
 
@@ -228,8 +271,11 @@ class Spec:
             raise Refused(f"the command is longer than {MAX_COMMAND} bytes: put it into a script of the package")
 
     def _names(self, token: str) -> dict[str, str]:
-        mark = f"{self.namespace}/{self.name}/"
-        return {"base": self.base, "run": run_of(self.name), "job": self.name, "mark": mark, "token": token}
+        return {"base": self.base, "run": run_of(self.name), "job": self.name, "mark": self._mark, "token": token}
+
+    @property
+    def _mark(self) -> str:
+        return f"{self.namespace}/{self.name}/"
 
     def follow(self, token: str, out_at: int, err_at: int) -> str:
         """The script that starts the job unless it has been, and follows both outputs from these offsets.
@@ -238,9 +284,11 @@ class Spec:
         """
         # An absolute or a dotted path is never taken for an option, for `-`, or looked up in CDPATH.
         cwd = "" if self.cwd is None else self.cwd if self.cwd.startswith("/") else f"./{self.cwd}"
-        told = {**self._names(token), "command": self.command, "cwd": cwd, "out_at": str(out_at), "err_at": str(err_at)}
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items())
-        return whole(f"{_assigned(told)}exports() {{\n:\n{exports}}}\nfollow\n")
+        env = {"QUARTERDECK_JOB": self._mark, **self.env}
+        told = f'set -- "$@" {shlex.quote(self.command)} {shlex.quote(cwd)}\n'
+        told += "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+        more = {"told": told, "lines": str(told.count("\n")), "out_at": str(out_at), "err_at": str(err_at)}
+        return whole(f"{_assigned({**self._names(token), **more})}follow\n")
 
     def stop(self, token: str) -> str:
         """The script that ends every process of the job: TERM, after 5 s KILL; says `ended` or `left PIDS`."""

@@ -12,7 +12,7 @@ import paramiko
 
 from vmops.answers import Cut, new_token
 from vmops.connect import SECONDS
-from vmops.scripts import LIBRARY
+from vmops.scripts import LIBRARY, USED
 from vmops.transport import LOOK, TICK, Attention, Cancelled, Limit, Lost, Overdue, Sink
 
 CHUNK = 64 * 1024
@@ -20,8 +20,10 @@ CHUNK = 64 * 1024
 STALLED = 120.0
 """Seconds without a byte that is sent or comes after which a stream of bytes is given up."""
 
-# A script's standard input is the shell's own, a pipe whatever sshd made of it.
-COMMAND = "exec /bin/sh -c '{ cat; echo exit; } | exec /bin/sh -s'"
+# A script's standard input is the shell's own, a pipe whatever sshd made of it: so is descriptor 8. Descriptor 9 is the
+# way into another, for the supervisor in reserve.
+COMMAND = """exec /bin/sh -c '{ cat; echo exit; } | { exec 8<&0; : | exec /bin/sh -c "
+exec 9>/proc/self/fd/0 <&8; exec /bin/sh -s"; }'"""
 
 _GONE = "the connection was lost"
 
@@ -44,13 +46,16 @@ class Shell:
         token, said = new_token(), bytearray()
         cuts = Cut(token, out, _ignored), Cut(token, err, said.extend)
         # One compound command: the shell runs nothing of it before it has all of it.
-        framed = f"{{\n{script}printf '%s%s\\n' '{token}' \"$?\" >&2; printf %s '{token}'\n}}\n"
+        framed = (
+            f"{{\n{script}code=$?\nprintf '%s%s\\n' '{token}' \"$code\" >&2; printf %s '{token}'\n"
+            'keep_reserve "$code"\n}\n'
+        )
         _send(self._channel, (self._first + framed).encode(), Attention(limit, patience))
         self._first = ""
         first = Attention(limit, patience)
         _pump(self._channel, first.to(cuts[0]), first.to(cuts[1]), first, lambda: first.heard)
         _pump(self._channel, *cuts, limit, lambda: bool(cuts[0].passed) and said.endswith(b"\n"), _ticks())
-        self.alive = said == b"0\n"
+        self.alive = said in (b"0\n", b"%d\n" % USED)
         return int(said) if said.endswith(b"\n") else _exit_code(self._channel, limit)
 
     def close(self) -> None:

@@ -28,9 +28,9 @@ for d in jobs/*; do
     *) [ "${d#jobs/}" -lt "$oldest" ] && old=1 || old= ;;
   esac
   [ -n "$old" ] || [ -n "$(find "$d" -prune -mtime "+$days")" ] || continue
-  for f in "$d"/*.pid; do
-    { read -r p <"$f"; } 2>/dev/null && [ ! -s "${f%.pid}.exit" ] && kill -0 "$p" 2>/dev/null && continue 2
-  done
+  for f in "$d"/*.job; do
+    { read -r p _ && ! read -r _; } <"$f" && kill -0 "$p" && continue 2
+  done 2>/dev/null
   rm -rf "./$d"
 done
 find . -maxdepth 1 -type f -name "*$beside????????" -mtime +0 -exec rm -f {} +

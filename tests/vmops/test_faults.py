@@ -123,7 +123,7 @@ def test_cut_after_its_end_and_before_that_is_told_its_exit_code_is_not_lost(
     assert begun.wait(DEADLINE)
     proxy.hold()
     go.touch()
-    until((bot.folder("1-1") / "1-1.exit").exists)
+    until(lambda: (bot.folder("1-1") / "1-1.job").read_text().count("\n") == 2)
     proxy.cut()
     outcome = running.result(DEADLINE)
     assert (outcome.exit, outcome.output) == (3, "begun\nend\n")

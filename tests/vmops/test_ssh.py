@@ -3,6 +3,7 @@
 import os
 import random
 import shlex
+import shutil
 import socket
 import subprocess
 import threading
@@ -29,6 +30,16 @@ def bot_for(sshd: Sshd, tmp_path: Path, **ssh: Any) -> Iterator[Bot]:
     bot = Bot(target, target.performer())
     yield bot
     bot.performer.close()
+
+
+def waiting(sshd: Sshd) -> list[Path]:
+    """The processes on the host that wait for a job to look after."""
+    mine = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"_lines" in (process / "cmdline").read_bytes():
+                mine += [process] if bytes(sshd.folder) in (process / "environ").read_bytes() else []
+    return mine
 
 
 def keygen(file: Path, *more: str) -> None:
@@ -267,6 +278,29 @@ def test_a_login_shell_that_talks_disturbs_nothing(sshd: Sshd, tmp_path: Path, m
         outcome = bot.shell("echo out; echo err >&2")
         assert outcome.output == "out\n"
         assert sorted(bytes(bot.printed).splitlines()) == [b"err", b"out"]
+
+
+@pytest.mark.parametrize("other", ["bash --posix", "busybox ash"])
+def test_any_shell_that_is_sh_somewhere_will_do(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    if not shutil.which(other.split()[0]):
+        pytest.skip(f"{other} is not installed")
+    for name in ("COMMAND", "LIBRARY"):
+        monkeypatch.setattr(shell, name, getattr(shell, name).replace("/bin/sh", other))
+    with bot_for(sshd, tmp_path) as bot:
+        for code in range(3):
+            outcome = bot.shell(f"echo out; echo err >&2; exit {code}", env={"d": "x", "command": "y"})
+            assert (outcome.exit, outcome.output) == (code, "out\n")
+            assert sorted(bytes(bot.printed).splitlines()) == [b"err", b"out"]
+        assert bot.shell("sleep 0.5; echo $d $command", env={"d": "x", "command": "y"}).output == "x y\n"
+        assert bot.shell(f"echo {'x' * 5000} | wc -c").output == "5001\n"
+        assert "its process is gone" in bot.shell("kill -9 $PPID; sleep 0.2").reason
+        assert "by a signal from outside" in bot.shell("kill -s TERM 0; sleep 60", timeout=DEADLINE).reason
+        assert bot.shell("echo begun; sleep 60", timeout=2).reason == "stopped after 2.0 s"
+        assert bot.shell("true").ok
+        until(lambda: len(waiting(sshd)) == 1)
+    until(lambda: not waiting(sshd))
 
 
 def test_an_upload_that_is_cut_is_sent_again(sshd: Sshd, tmp_path: Path) -> None:

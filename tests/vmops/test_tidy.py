@@ -20,7 +20,7 @@ def aged(path: Path, days: float) -> Path:
     return path
 
 
-def left(folder: Path, job: str, days: float, **files: str) -> Path:
+def left(folder: Path, job: str, days: float, /, **files: str) -> Path:
     """A run's directory with what a job of it left, that many days ago."""
     run = folder / job.partition("-")[0]
     run.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def send(bot: Bot, tmp_path: Path, job: str) -> None:
 
 def test_old_runs_and_cut_uploads_go_and_all_else_stays(bot: Bot, tmp_path: Path) -> None:
     ours, other = bot.target.base / NAMESPACE, bot.target.base / "another-ledger"
-    ended = {"pid": "4000000", "exit": "0"}
+    ended = {"job": "4000000 1 boot\n0"}
     gone = [
         left(ours / "jobs", f"{100 - RUNS - 1}-1-1-web", 0, **ended),
         left(ours / "jobs", "99-1-1-web", DAYS + 2, **ended),
@@ -48,7 +48,7 @@ def test_old_runs_and_cut_uploads_go_and_all_else_stays(bot: Bot, tmp_path: Path
     stay = [
         left(ours / "jobs", f"{100 - RUNS}-1-1-web", 0, **ended),
         left(ours / "jobs", "100-1-1-web", DAYS + 2, **ended),
-        left(ours / "jobs", "7-1-1-web", DAYS + 2, pid=str(os.getpid())),  # runs still
+        left(ours / "jobs", "7-1-1-web", DAYS + 2, job=f"{os.getpid()} 1 boot"),  # runs still
         left(ours / "jobs", "demo-1", 1, **ended),
         left(other / "jobs", "1-1-1-web", DAYS + 2, **ended),
     ]
