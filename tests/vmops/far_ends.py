@@ -1,6 +1,7 @@
 """Far ends for the contract: this machine, a real OpenSSH sshd on loopback, and a whole lab in a process of its own."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ from plans.environment import Environment, Guest, Host, Ssh, VCenter
 from vmops.perform import Performer
 
 DEADLINE = 60.0
-NAMESPACE = "0123456789abcdef"
+NAMESPACE = secrets.token_hex(8)  # of this process alone: a job is known on its machine by it, and others may test too
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
 # What a restart is on a host that must not restart: another boot id, all connections cut, and the job told to end.

@@ -237,7 +237,7 @@ def test_an_archive_is_put_in_place_once_whole_and_checked(bot: Bot, tmp_path: P
     (tmp_path / digest).write_bytes(content)
     to = f"{bot.performer.base(bot.target.at)}/up/-it's here.tar.gz"
     assert bot.perform(Upload(bot.target.at, digest, to)).ok
-    there = bot.target.base / "0123456789abcdef" / "up" / "-it's here.tar.gz"
+    there = bot.target.base / NAMESPACE / "up" / "-it's here.tar.gz"
     assert there.read_bytes() == content
     first = there.stat().st_mtime_ns
     assert bot.perform(Upload(bot.target.at, digest, to)).ok
@@ -254,7 +254,7 @@ def test_an_archive_that_is_not_what_its_digest_says_is_not_put_in_place(bot: Bo
     outcome = bot.perform(Upload(bot.target.at, wrong, f"{bot.performer.base(bot.target.at)}/x.zip"))
     assert outcome.result == "errored"
     assert f"instead of {wrong}; it was removed" in outcome.reason
-    assert list((bot.target.base / "0123456789abcdef").iterdir()) == []
+    assert list((bot.target.base / NAMESPACE).iterdir()) == []
 
 
 def test_a_file_is_fetched_whole_and_checked(bot: Bot, tmp_path: Path) -> None:
