@@ -239,10 +239,12 @@ def test_a_vcenter_that_cannot_be_used_is_a_sentence(make: Callable[..., Bot], o
 
 @pytest.mark.needs("faults")
 def test_the_end_of_a_task_is_seen_at_once(center: Center, bot: Bot) -> None:
-    late = []
+    late, looks = [], []
     for _ in range(5):
         for action in (ON, OFF):
             assert bot(action).ok
             seen = time.time()
             late.append(seen - max(task.info.completeTime.timestamp() for task in center.own.recentTask))
-    assert statistics.median(late) < 0.1, late
+            looks.append(time.time() - seen)
+    # By news, not by asking now and then: as late as a few looks at the tasks take on this machine just now.
+    assert statistics.median(late) < 0.05 + 5 * statistics.median(looks), (late, looks)
