@@ -102,6 +102,16 @@ def entry(record: dict[str, Any]) -> Entry:
         raise Damaged(record["seq"], f"{record['type']}: {error}") from None
 
 
+def chained(tail: Tail, by: str, event: AnyEvent, now: datetime) -> tuple[dict[str, Any], bytes]:
+    """The record that follows the one at `tail`, and its line. Half a character becomes a question mark."""
+    text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, allow_nan=False)
+    data = json.loads(text.encode(errors="replace"))
+    kind = data.pop("type")
+    record = {"seq": tail.seq + 1, "at": stamp(now), "type": kind, "by": by, "data": data, "prev": tail.hash}
+    record["hash"] = digest(record)
+    return record, json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
 class Ledger:
     """The one writer of a data directory. Not safe for threads by itself: the board's lock is its lock."""
 
@@ -154,19 +164,7 @@ class Ledger:
         if not self._read:
             raise RuntimeError("a ledger is read to its end before it is written to")
         self._trim()
-        text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, allow_nan=False)
-        data = json.loads(text.encode(errors="replace"))
-        kind = data.pop("type")
-        record = {
-            "seq": self.tail.seq + 1,
-            "at": stamp(now),
-            "type": kind,
-            "by": by,
-            "data": data,
-            "prev": self.tail.hash,
-        }
-        record["hash"] = digest(record)
-        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        record, line = chained(self.tail, by, event, now)
         try:
             _write(self._file, line)
             os.fdatasync(self._file)
