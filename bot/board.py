@@ -2,16 +2,14 @@
 
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
-from bot.ledger import Ledger, Tail
+from bot import read_model
+from bot.ledger import Ledger, Tail, digest_up_to
 from plans import board as folding
 from plans import folds, records, run_folds
 from plans.board import apply, environment, release, run
@@ -46,6 +44,7 @@ class Board:
         self.documents: dict[records.Key, Any] = {}
         self._model = ledger.path.with_name("board.json")
         self._saved = Tail()
+        self._saving: threading.Thread | None = None
         self._closed = False
         self._load()
 
@@ -59,7 +58,7 @@ class Board:
             for listener in self.listeners:
                 listener(entry)
             if entry.seq - self._saved.seq >= SAVE_EVERY:
-                self._save()
+                self._save_aside()
             return entry
 
     def release(self, name: str) -> records.Release:
@@ -89,7 +88,9 @@ class Board:
         with self.deciding:
             if not self._closed:
                 self._closed = True
-                self._save()
+                if self._saving is not None:
+                    self._saving.join()
+                self._save(self.ledger.tail, self.documents)
                 self.ledger.close()
 
     def _fold(self, entry: Entry) -> None:
@@ -116,50 +117,38 @@ class Board:
         self._saved = tail
 
     def _read_model(self) -> Tail:
-        """The documents as they were written last, and how far they stand for; nothing where that is not readable."""
+        """The documents as they were written last, and how far they stand for; nothing where that is not readable.
+
+        They are taken for a ledger alone whose every byte up to there is as it was.
+        """
         if not self._model.exists():
             return Tail()
         try:
-            with _tinydb(self._model) as db:
-                (kept,) = db.table("tail").all()
-                tail = msgspec.convert(kept["tail"], Tail)
-                if kept["fold"] != FOLD:
-                    log.info("the read model is another version's: it is built anew")
-                    return Tail()
-                for table, kind in records.TABLES.items():
-                    for row in db.table(table).all():
-                        document = msgspec.convert(row["document"], kind, strict=False)
-                        self.documents[table, row["name"]] = document
-                return tail
+            mark, documents = read_model.read(self._model)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the ledger has it all
             log.warning("the read model could not be read (%s): it is built anew", type(error).__name__)
-        self.documents.clear()
-        return Tail()
+            return Tail()
+        if mark.fold != FOLD:
+            log.info("the read model is another version's: it is built anew")
+            return Tail()
+        if mark.ledger != digest_up_to(self.ledger.path, mark.tail.offset):
+            log.warning("the read model was made of another ledger: it is built anew")
+            return Tail()
+        self.documents = documents
+        return mark.tail
 
-    def _save(self) -> None:
-        """Written whole beside the old one and renamed: a kill leaves one or the other. Failing it loses nothing."""
-        beside = self._model.with_suffix(".new")
-        try:
-            beside.unlink(missing_ok=True)
-            rows: dict[str, list[dict[str, Any]]] = {table: [] for table in records.TABLES}
-            for (table, name), document in self.documents.items():
-                rows[table].append({"name": name, "document": msgspec.to_builtins(document, str_keys=True)})
-            with _tinydb(beside) as db:
-                db.table("tail").insert({"tail": msgspec.to_builtins(self.ledger.tail), "fold": FOLD})
-                for table, documents in rows.items():
-                    db.table(table).insert_multiple(documents)
-            os.replace(beside, self._model)
+    def _save_aside(self) -> None:
+        """The read model is written by a thread of its own, from the documents as they are now: nobody waits for it."""
+        if self._saving is None or not self._saving.is_alive():
             self._saved = self.ledger.tail
+            args = (self._saved, dict(self.documents))
+            self._saving = threading.Thread(target=self._save, args=args, name="read-model", daemon=True)
+            self._saving.start()
+
+    def _save(self, tail: Tail, documents: dict[records.Key, Any]) -> None:
+        """Failing it loses nothing."""
+        try:
+            digest = digest_up_to(self.ledger.path, tail.offset)
+            read_model.write(self._model, read_model.Mark(tail, FOLD, digest), documents)
         except OSError as error:
             log.warning("the read model could not be written: %s", error)
-
-
-def _tinydb(path: Path) -> Any:
-    """TinyDB over a file that is written once, when it is closed."""
-    from tinydb import TinyDB
-    from tinydb.middlewares import CachingMiddleware
-    from tinydb.storages import JSONStorage
-
-    storage = CachingMiddleware(JSONStorage)  # type: ignore[no-untyped-call]
-    storage.WRITE_CACHE_SIZE = 10**9
-    return TinyDB(path, storage=storage)

@@ -38,6 +38,16 @@ def digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_up_to(path: Path, offset: int) -> str:
+    """SHA-256 in hex of a file's first `offset` bytes, or of all where it is shorter."""
+    whole = hashlib.sha256()
+    with path.open("rb") as file:
+        while offset > 0 and (chunk := file.read(min(offset, 1 << 20))):
+            whole.update(chunk)
+            offset -= len(chunk)
+    return whole.hexdigest()
+
+
 def stamp(now: datetime) -> str:
     """UTC, ISO 8601, milliseconds: `2026-11-23T21:04:05.678Z`."""
     return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,75 @@
+"""Touches the read model's file: the documents in TinyDB, written whole beside the last ones and renamed."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tinydb import TinyDB
+
+from bot.ledger import Tail
+from plans import records
+
+Tables = dict[str, dict[str, Any]]
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What a read model stands for: the ledger up to `tail`, whose bytes up to there have the SHA-256 `ledger`.
+
+    `fold`: by which folds it was made.
+    """
+
+    tail: Tail
+    fold: str
+    ledger: str
+
+
+def write(path: Path, mark: Mark, documents: Mapping[records.Key, records.AnyDocument]) -> None:
+    """A kill leaves the old one or the new one. Raises OSError."""
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    rows: dict[str, list[dict[str, Any]]] = {table: [] for table in records.TABLES}
+    for (table, name), document in documents.items():
+        rows[table].append({"name": name, "document": document})
+    with TinyDB(beside, storage=_File) as db:
+        db.table("tail").insert(msgspec.structs.asdict(mark))
+        for table, found in rows.items():
+            db.table(table).insert_multiple(found)
+    os.replace(beside, path)
+
+
+def read(path: Path) -> tuple[Mark, dict[records.Key, Any]]:
+    """What was written last. Raises whatever is wrong with it."""
+    documents: dict[records.Key, Any] = {}
+    with TinyDB(path, storage=_File) as db:
+        (row,) = db.table("tail").all()
+        mark = Mark(*(msgspec.json.decode(row[name], type=kind) for name, kind in Mark.__annotations__.items()))
+        for table, kind in records.TABLES.items():
+            for row in db.table(table).all():
+                document = msgspec.json.decode(row["document"], type=kind)
+                documents[table, msgspec.json.decode(row["name"], type=str)] = document
+    return mark, documents
+
+
+class _File:
+    """A storage of TinyDB's that is read once, its rows' fields as JSON, and written once, when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tables: Tables | None = None
+        self._new = False
+
+    def read(self) -> Tables | None:
+        if self._tables is None and self._path.exists():
+            self._tables = msgspec.json.decode(
+                self._path.read_bytes(), type=dict[str, dict[str, dict[str, msgspec.Raw]]]
+            )
+        return self._tables
+
+    def write(self, tables: Tables) -> None:
+        self._tables, self._new = tables, True
+
+    def close(self) -> None:
+        if self._new:
+            self._path.write_bytes(msgspec.json.encode(self._tables))
