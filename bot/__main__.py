@@ -197,12 +197,12 @@ def demo(
 
 @app.command()
 def bench(
-    what: Annotated[Literal["machines"], typer.Argument(help="What is measured.")],
+    what: Annotated[Literal["machines", "ledger"], typer.Argument(help="What is measured.")],
 ) -> None:
     """Measure side by side with what a user would have instead; JSON on stdout."""
-    from bot.bench import machines
+    from bot.bench import ledger, machines
 
-    print(json.dumps({"machines": machines}[what](say), indent=2))
+    print(json.dumps({"machines": machines, "ledger": ledger}[what](say), indent=2))
 
 
 ledger = typer.Typer(rich_markup_mode=None, help="Read the ledger, of a running bot too.", no_args_is_help=True)

@@ -33,3 +33,19 @@ def machines(say: Say) -> dict[str, Any]:
     say("1,000 and 5,000 VMs, and snapshots, in a vCenter of the lab's")
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
         return {**result, "vcenter": virtual_machines(Path(folder))}
+
+
+def ledger(say: Say) -> dict[str, Any]:
+    """What the ledger costs when it is short and when years are in it, beside TinyDB as it comes and SQLite.
+
+    Times are medians; ratios are the long ledger's time over the short one's. `say` is told what is being measured.
+    """
+    from bot.bench_ledger import appends, others, starts
+
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
+        say("appends behind 100 records and behind 100,000, in turn, and while the read model is written")
+        result = appends(Path(folder))
+        say("starts behind 100,000 records, each in a process of its own")
+        result |= starts(Path(folder))
+        say("the same records into TinyDB and into SQLite")
+        return result | others(Path(folder))

@@ -137,7 +137,8 @@ class Desk:
     def __init__(self, url: str, timeout: float = 60.0) -> None:
         if not url.startswith("http://"):
             raise ValueError(f"{url} is no address of a lab: it starts with http://")
-        self._url = url.rstrip("/") + "/desk/"
+        self._page = url.rstrip("/")
+        self._url = f"{self._page}/desk/"
         self._timeout = timeout
 
     def types(self, user: str, text: str, channel: str = "C01DEPLOYS") -> Answer:
@@ -257,6 +258,16 @@ class Desk:
                 raise TimeoutError(f"not seen within {timeout} s")
             self.changes(cursor, min(left, LONG_POLL))
 
+    def breaks(self, kind: str, **more: Any) -> None:
+        """Orders something to go wrong in this Slack: what there is, lab/slack/control.py tells."""
+        body = json.dumps({"kind": kind, **more}).encode()
+        headers = {"Content-Type": "application/json"}
+        self._open(urllib.request.Request(f"{self._page}/lab/faults", body, headers))  # noqa: S310
+
+    def heals(self) -> None:
+        """Ends whatever was ordered to go wrong."""
+        self._open(urllib.request.Request(f"{self._page}/lab/faults", method="DELETE"))  # noqa: S310
+
     def _does(self, verb: str, **said: Any) -> Answer:
         done = self._send(verb, json.dumps(said).encode(), "application/json")
         shown = done.get("answer") or {}
@@ -272,11 +283,14 @@ class Desk:
 
     def _ask(self, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(self._url + path, data, dict(headers or {}))  # noqa: S310 (http: see __init__)
+        answer: dict[str, Any] = self._open(request)
+        return answer
+
+    def _open(self, request: urllib.request.Request) -> Any:
         try:
             with _OPENER.open(request, timeout=self._timeout) as response:
-                answer: dict[str, Any] = json.loads(response.read())
+                return json.loads(response.read())
         except urllib.error.HTTPError as refusal:
             with refusal:
                 text = refusal.read().decode(errors="replace")
             raise DeskError(text) from None
-        return answer

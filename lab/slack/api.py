@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from lab.slack.errors import Refused, malformed
 from lab.slack.rates import TIERS, Rate
 from lab.slack.schema import complaint
+from lab.slack.spoiled import spoiled
 from lab.slack.workspace import Workspace
 
 Answer = dict[str, Any]
@@ -95,6 +96,8 @@ def admit(workspace: Workspace, name: str, token: str, args: Mapping[str, Any]) 
         raise Refused("not_authed")
     if token and token not in (workspace.bot_token, workspace.app_token):
         raise Refused("invalid_auth")
+    if token and (revoked := workspace.faults.revoked.get("bot" if token == workspace.bot_token else "app")):
+        raise Refused(revoked)
     if token and found.app_level != (token == workspace.app_token):
         raise Refused("not_allowed_token_type")
     if found.scopes and workspace.scopes.isdisjoint(found.scopes):
@@ -146,5 +149,11 @@ async def door(request: Request) -> Response:
         args = await arguments(request)
     except Refused as refused:
         return JSONResponse(refused.body())
-    token = str(args.pop("token", "")) or bearer(request)
-    return respond(workspace, request.path_params["name"], token, args)
+    token, name = str(args.pop("token", "")) or bearer(request), request.path_params["name"]
+    fault = workspace.faults.call(name)
+    if fault is None:
+        return respond(workspace, name, token, args)
+    made = respond(workspace, name, token, args) if fault.done else None
+    if made is None:
+        workspace.journal.note_call(name, args, 0, {"ok": False, "error": f"fault {type(fault).__name__}"})
+    return await spoiled(fault, made)

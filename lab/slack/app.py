@@ -1,4 +1,4 @@
-"""Puts a workspace's doors together: the Web API, Socket Mode, files, response addresses, the desk and its page."""
+"""Puts a workspace's doors together: the Web API, Socket Mode, files, response addresses, desk, page and faults."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from lab.slack import answers, api, desk, filing
+from lab.slack import answers, api, control, desk, filing
 from lab.slack import chat as _chat  # noqa: F401  (registers its methods)
 from lab.slack import directory as _directory  # noqa: F401
 from lab.slack import viewing as _viewing  # noqa: F401
@@ -45,8 +45,12 @@ def create_app(workspace: Workspace) -> Starlette:
             Route("/upload/v1/{ticket}", filing.take_upload, methods=["POST"]),
             Route("/files-pri/{file}/download/{name}", filing.give_file),
             Route("/files-pri/{file}/{name}", filing.give_file),
+            *control.ROUTES,
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK),
+            Middleware(control.Door, out=lambda: workspace.faults.out),
+        ],
     )
     app.state.workspace = workspace
     return app

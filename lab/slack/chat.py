@@ -53,8 +53,8 @@ def _metadata(call: Call) -> dict[str, Any] | None:
 
 @method("chat.postMessage", "chat:write", tier=POSTS)
 def post_message(call: Call) -> Answer:
-    """A message in a channel, or below another one."""
-    channel = call.workspace.joined_channel(call.need("channel"))
+    """A message in a channel, or below another one, or to one person."""
+    channel = call.workspace.addressed(call.need("channel"))
     text, blocks = content(call, TEXT_LIMIT)
     message = call.workspace.post(
         channel.id,

@@ -11,11 +11,14 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from lab.slack.faults import Faults, Hold, Twice
 from lab.slack.journal import EnvelopeRecord, Journal
 from lab.slack.people import APP
 
 CONNECTIONS = 10
 HOST = "applink-lab-1"
+TRANSPORT = "lab.transport"
+"""Where the scope of a socket has the connection itself: what no frame can do is done to it."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,24 @@ class _Waiting:
     answer: "asyncio.Future[dict[str, Any]]"
 
 
+@dataclass(eq=False)
+class _Connection:
+    """One that the app opened; without a `socket` a ghost, which swallows what it is given. So does a `dead` one."""
+
+    number: int
+    socket: WebSocket | None
+    dead: bool = False
+
+
 class Link:
     """The app's Socket Mode connections. `ack_seconds` is real time."""
 
-    def __init__(self, journal: Journal, ack_seconds: float) -> None:
+    def __init__(self, journal: Journal, ack_seconds: float, faults: Faults) -> None:
         self._journal = journal
         self._ack_seconds = ack_seconds
+        self._faults = faults
         self._tickets: set[str] = set()
-        self._open: list[tuple[int, WebSocket]] = []
+        self._open: list[_Connection] = []
         self._waiting: dict[str, _Waiting] = {}
         self._count = 0
 
@@ -63,17 +76,20 @@ class Link:
             await socket.close(4001)
             return
         self._tickets.discard(ticket)
+        if self._faults.no_sockets == "refused":
+            await socket.close()
+            return
         await socket.accept()
-        if len(self._open) >= CONNECTIONS:
-            await self._say(socket, {"type": "disconnect", "reason": "too_many_websockets"})
+        if len(self._open) >= CONNECTIONS or self._faults.no_sockets:
+            await self._say(_Connection(0, socket), {"type": "disconnect", "reason": "too_many_websockets"})
             await socket.close()
             return
         self._count += 1
-        entry = (self._count, socket)
+        entry = _Connection(self._count, socket)
         self._open.append(entry)
         try:
             await self._say(
-                socket,
+                entry,
                 {"type": "hello", "num_connections": len(self._open), "connection_info": {"app_id": APP}},
             )
             while True:
@@ -90,6 +106,8 @@ class Link:
         Every envelope goes through here. The connections take turns. Without one the error is `dispatch_failed`,
         without an ack in time `operation_timeout`; a late ack is only recorded.
         """
+        if hold := self._faults.envelope(Hold, kind):
+            await asyncio.sleep(hold.seconds)
         envelope_id = str(uuid.uuid4())
         record = self._journal.note_envelope(kind, envelope_id, payload)
         if not self._open:
@@ -97,13 +115,15 @@ class Link:
             return Ack(0.0, error=record.error)
         entry = self._open.pop(0)
         self._open.append(entry)
-        record.connection = entry[0]
+        record.connection = entry.number
         frame = {"envelope_id": envelope_id, "type": kind, "payload": payload, "accepts_response_payload": accepts}
         if kind == "events_api":
             frame |= {"retry_attempt": 0, "retry_reason": ""}
         waiting = _Waiting(record, time.perf_counter(), asyncio.get_running_loop().create_future())
         self._waiting[envelope_id] = waiting
-        await self._say(entry[1], frame)
+        await self._say(entry, frame)
+        if self._faults.envelope(Twice, kind):
+            await self._say(self._open[0], frame)
         try:
             answer = await asyncio.wait_for(waiting.answer, self._ack_seconds)
         except TimeoutError:
@@ -114,19 +134,49 @@ class Link:
     async def disconnect(self, reason: str = "refresh_requested") -> None:
         """Ask every connection to be replaced, as Slack does every few hours; ends the old ones."""
         for entry in list(self._open):
-            await self._say(entry[1], {"type": "disconnect", "reason": reason})
+            await self._say(entry, {"type": "disconnect", "reason": reason})
             await self._end(entry)
+
+    def reset(self) -> None:
+        """Cut every connection, the dead ones too; no ghost is left."""
+        for entry in self._open:
+            if entry.socket is not None:
+                entry.socket.scope[TRANSPORT].abort()
+        self._open.clear()
+
+    def silence(self) -> None:
+        """Let the connections that there are be dead: open, unread, and nothing reaches the app by them."""
+        for entry in self._open:
+            if entry.socket is not None:
+                entry.socket.scope[TRANSPORT].pause_reading()
+                entry.dead = True
+
+    def haunt(self, count: int) -> None:
+        """Let there be so many ghosts."""
+        self._open = [entry for entry in self._open if entry.socket is not None]
+        for _ in range(count):
+            self._count += 1
+            self._open.insert(0, _Connection(self._count, None, dead=True))
+
+    def exorcise(self) -> None:
+        """Let nothing dead be left: no ghost, no silenced connection."""
+        for entry in [entry for entry in self._open if entry.dead]:
+            self._open.remove(entry)
+            if entry.socket is not None:
+                entry.socket.scope[TRANSPORT].abort()
 
     async def close(self) -> None:
         """End every connection without a word."""
+        self.exorcise()
         for entry in list(self._open):
             await self._end(entry)
 
-    async def _end(self, entry: tuple[int, WebSocket]) -> None:
+    async def _end(self, entry: _Connection) -> None:
         if entry in self._open:
             self._open.remove(entry)
-        with suppress(RuntimeError):  # the far end was faster
-            await entry[1].close()
+        if entry.socket is not None and not entry.dead:
+            with suppress(RuntimeError):  # the far end was faster
+                await entry.socket.close()
 
     def _acked(self, frame: str) -> None:
         try:
@@ -144,8 +194,9 @@ class Link:
         if not waiting.answer.done():
             waiting.answer.set_result(record.answer)
 
-    async def _say(self, socket: WebSocket, frame: dict[str, Any]) -> None:
+    async def _say(self, entry: _Connection, frame: dict[str, Any]) -> None:
         frame = {**frame, "debug_info": {"host": HOST}} if frame["type"] in ("hello", "disconnect") else frame
-        if socket.application_state is WebSocketState.CONNECTED:
+        socket = entry.socket
+        if socket is not None and not entry.dead and socket.application_state is WebSocketState.CONNECTED:
             with suppress(WebSocketDisconnect, RuntimeError):  # gone in the meantime: the ack will be missing
                 await socket.send_text(json.dumps(frame))

@@ -56,6 +56,7 @@ class Channel:
     is_private: bool = False
     is_ext_shared: bool = False
     is_archived: bool = False
+    is_im: bool = False
 
     def payload(self) -> dict[str, Any]:
         """The channel as `conversations.info` shows it to the bot."""
@@ -64,8 +65,8 @@ class Channel:
             "name": self.name,
             "name_normalized": self.name,
             "is_channel": not self.is_private,
-            "is_group": self.is_private,
-            "is_im": False,
+            "is_group": self.is_private and not self.is_im,
+            "is_im": self.is_im,
             "is_mpim": False,
             "is_private": self.is_private,
             "is_archived": self.is_archived,

@@ -9,6 +9,7 @@ from typing import Any
 from lab.slack import forms
 from lab.slack.blocks import with_ids
 from lab.slack.errors import Refused
+from lab.slack.faults import Faults
 from lab.slack.journal import Journal
 from lab.slack.link import Link
 from lab.slack.people import (
@@ -82,7 +83,8 @@ class Workspace:
         self.clock = clock
         self.url = "http://127.0.0.1/"  # the doors set it to the address that they were called by
         self.journal = Journal(clock)
-        self.link = Link(self.journal, ack_seconds)
+        self.faults = Faults()
+        self.link = Link(self.journal, ack_seconds, self.faults)
         self.messages: dict[str, dict[str, Message]] = {name: {} for name in self.channels}
         self.ephemerals: dict[str, list[Message]] = {}
         self.files: dict[str, File] = {}
@@ -133,6 +135,20 @@ class Workspace:
         if channel.is_archived:
             raise Refused("is_archived")
         return channel
+
+    def addressed(self, name: str) -> Channel:
+        """Where a post goes: a channel that the bot is in, or for a person's id the conversation of the two alone.
+
+        Raises Refused as `joined_channel` does.
+        """
+        user = self.users.get(name)
+        if user is None or user.is_bot or user.deleted:
+            return self.joined_channel(name)
+        pair = f"D{name}"
+        if pair not in self.channels:
+            self.channels[pair] = Channel(pair, user.name, [name, BOT_USER], is_private=True, is_im=True)
+            self.messages[pair] = {}
+        return self.channels[pair]
 
     # --- messages ------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The bench of machines: every figure there and in its order of size, and nothing left behind."""
+"""The benches: every figure there and in its order of size, and nothing left behind."""
 
 import json
 import os
@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bot import bench_hosts, bench_vms
+from bot import bench_hosts, bench_ledger, bench_vms
 from bot.__main__ import run
+from bot.bench_history import write_history
+from bot.board import Board
+from bot.ledger import Ledger
+from bot.reading import verify
+from plans.records import Due, Run
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
@@ -62,3 +67,29 @@ def test_without_sshd_it_says_what_to_install(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "quarterdeck: needs_sshd: Not installed here: ssh, scp, ssh-keygen, sshd." in done.stderr
     assert "apt-get install openssh-server" in done.stderr
+
+
+def test_the_ledger_is_measured_when_it_is_short_and_when_it_is_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, few in (("LONG", 3000), ("APPENDS", 20), ("STARTS", 1), ("SAVE_EVERY", 100), ("TINY", (100, 200))):
+        monkeypatch.setattr(bench_ledger, name, few)
+    assert run(["bench", "ledger"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["append_ratio_3k_to_100"] == pytest.approx(told["append_3k_ms"] / told["append_100_ms"], abs=0.01)
+    assert told["append_worst_while_the_read_model_is_written_ms"] >= told["append_3k_ms"]
+    assert 0 < told["start_3k_with_read_model_seconds"] < told["start_3k_seconds"] < 60
+    assert told["tinydb_insert_200_ms"] > 0 < told["sqlite_insert_3k_ms"]
+
+
+def test_a_history_is_a_ledger_that_anybody_can_verify_and_in_which_releases_came_to_prod(tmp_path: Path) -> None:
+    tail = write_history(tmp_path / "ledger.jsonl", 3000)
+    assert verify(tmp_path) == (3000, tail.hash)
+    board = Board(Ledger.open(tmp_path))
+    runs = list(board.table(Run))
+    assert {run.verdict for run in runs[:-1]} == {"passed", "failed"}
+    assert all(run.clean for run in runs)
+    deployed = board.environment("prod").deployed["webshop"]
+    assert deployed[:5] == ("R-1", "R-2", "R-3", "R-4", "R-5")
+    assert len(list(board.table(Due))) <= 1, "what is called for is posted"
+    board.close()
