@@ -4,8 +4,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
@@ -233,6 +235,28 @@ def verify(config: MaybeConfigFile = None, data: DataDir = None) -> None:
 
     count, head = verified(_data_dir(config, data))
     print(f"good: {count} records, head {head}")
+
+
+@app.command()
+def report(
+    release: Annotated[str, typer.Argument(metavar="R-1", help="The release.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.html", help="The file to write.")],
+    config: MaybeConfigFile = None,
+    data: DataDir = None,
+) -> None:
+    """Write the evidence of one release as one HTML file, from the ledger, of a running bot too."""
+    from bot.config import load_config
+    from bot.reading import entries
+    from bot.report import report as rendered
+    from plans.evidence import evidence
+
+    timezone = load_config(config).timezone if config else ZoneInfo("UTC")
+    page = rendered(evidence(entries(_data_dir(config, data)), release), made=datetime.now(timezone), timezone=timezone)
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise Refusal("unwritable", f"{out} could not be written: {error.strerror}.", "Name another file.") from None
+    print(out)
 
 
 def _data_dir(config: Path | None, data: Path | None) -> Path:

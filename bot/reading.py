@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bot.ledger import GENESIS, read
+from bot.ledger import GENESIS, entry, read
 from plans.errors import Refusal
+from plans.events import Entry
 
 _SAID = ("release", "run", "kind", "environment", "phase", "step", "name", "host", "attempt", "outcome", "choice")
 _TOLD = ("verdict", "clean", "reason", "why", "gates", "command", "role", "key", "at", "until", "mark", "ok", "changed")
@@ -30,6 +31,12 @@ def records(data_dir: Path, *, release: str | None = None, run: int | None = Non
         of_release = release is None or data.get("release") == release or data.get("run") in runs or _key(data, release)
         if of_release and (run is None or data.get("run") == run or _key(data, f"{run}")):
             yield record
+
+
+def entries(data_dir: Path) -> Iterator[Entry]:
+    """Every record as an event, verified. Raises Damaged."""
+    for record, _ in read(_file(data_dir)):
+        yield entry(record)
 
 
 def line(record: dict[str, Any]) -> str:
