@@ -18,6 +18,8 @@ PATIENCE = 1.5
 USERS_FRESH, USERS_KEPT = 180.0, 600.0
 GROUPS_FRESH, GROUPS_KEPT = 450.0, 3600.0
 CHANNELS_FRESH, CHANNELS_KEPT = 3600.0, 86400.0
+VOUCHED = 43200.0
+"""Seconds, an evening and its night, for which the word of the bot's host stands in for Slack's silence."""
 
 
 class Answer(Protocol):
@@ -53,6 +55,8 @@ class Roles:
         }
         self._everybody = {"developers"} if configured.developers == "everybody" else set()
         self._directory = directory
+        self._now = now
+        self._vouched: dict[str, float] = {}
         self._team: tuple[str, str] | None = None
         self._users = Remembered(self._look_up, USERS_FRESH, USERS_KEPT, patience, now)
         self._groups = Remembered(self._members_of, GROUPS_FRESH, GROUPS_KEPT, patience, now)
@@ -66,8 +70,26 @@ class Roles:
         return role in self._everybody or user in listed or self._in_a_group(user, listed)
 
     def member(self, user: str) -> bool:
-        """Whether a user is a full member of this workspace. Raises Refusal `roles_unknown` when Slack does not say."""
-        return self._users.get(user)
+        """Whether a user is a full member of this workspace. Raises Refusal `roles_unknown` when Slack does not say.
+
+        Somebody who was vouched for is one until Slack says otherwise, and Slack is not waited for.
+        """
+        try:
+            return self._users.get(user, wait=not self._is_vouched_for(user))
+        except Refusal:
+            if self._is_vouched_for(user):
+                return True
+            raise
+
+    def vouch(self, user: str) -> bool:
+        """Takes the word of the bot's own host that this person is there; whether it was news.
+
+        It says who somebody is, and gives no role: the configuration does, by that person's id. Whom it only lists by
+        a group has no role until Slack tells who is in it.
+        """
+        news = not self._is_vouched_for(user)
+        self._vouched[user] = self._now() + VOUCHED
+        return news
 
     def people(self, role: str) -> tuple[str, ...]:
         """The ids of users and groups that the role lists, to mention them; none where everybody has it."""
@@ -79,6 +101,9 @@ class Roles:
             return self._channels.get(channel)
         except Refusal:
             return False
+
+    def _is_vouched_for(self, user: str) -> bool:
+        return self._now() < self._vouched.get(user, 0.0)
 
     def _in_a_group(self, user: str, listed: tuple[str, ...]) -> bool:
         unknown: Refusal | None = None
@@ -139,13 +164,16 @@ class Remembered(Generic[V]):
         self._known: dict[str, tuple[float, V]] = {}
         self._asking: dict[str, threading.Event] = {}
 
-    def get(self, key: str) -> V:
-        """Raises Refusal `roles_unknown` where there is no answer, or none that is young enough."""
+    def get(self, key: str, *, wait: bool = True) -> V:
+        """Raises Refusal `roles_unknown` where there is no answer, or none that is young enough.
+
+        Without `wait` it is asked all the same, for the next time.
+        """
         found = self._younger_than(self._fresh, key)
         if found is None:
             told = self._asked(key)
             found = self._younger_than(self._kept, key)
-            if found is None and told.wait(self._patience):
+            if found is None and wait and told.wait(self._patience):
                 found = self._younger_than(self._kept, key)
         if found is None:
             raise Refusal(

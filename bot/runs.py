@@ -22,7 +22,7 @@ from vmops.perform import Performer
 log = logging.getLogger(__name__)
 
 AGAIN = timedelta(minutes=1)
-"""When a run is tried again that the disk did not let write down."""
+"""When a run is tried again that the disk did not let write down, or whose starter Slack says nothing of."""
 
 
 class Runs:
@@ -201,7 +201,10 @@ class Runs:
                 plan = move[0]
                 self._perform(number, move[1])
         except Refusal as refusal:
-            if refusal.code != "stopping":
+            if refusal.code == "roles_unknown":
+                log.warning("run %d does not begin before it is known that who started it may", number)
+                self.wake(number, self.board.now() + AGAIN)
+            elif refusal.code != "stopping":
                 self._give_up(number, refusal.message)
         except OSError as error:
             log.error("run %d cannot be written down (%s): it is tried again in a minute", number, error)
@@ -253,7 +256,7 @@ class Runs:
     def _refuse_stranger(self, number: int) -> None:
         """The role once more, when the work starts: who lost it since does not get it done."""
         run = self.board.run(number)
-        if run.steps or run.by == "quarterdeck" or self._roles.allowed(run.by, "admins"):
+        if run.steps or run.aborting or run.by == "quarterdeck" or self._roles.allowed(run.by, "admins"):
             return
         self.board.record(run.by, AccessDenied(command=f"{run.kind} {run.environment}", role="admins"))
         raise Refusal("not_admin", f"<@{run.by}> was no admin any more when the work was to start")

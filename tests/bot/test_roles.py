@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 
 from bot import config
-from bot.roles import Roles, is_member
+from bot.roles import VOUCHED, Roles, is_member
 from plans.errors import Refusal
 
 HOME: dict[str, Any] = {"id": "U1", "team_id": "T1", "deleted": False, "is_bot": False}
@@ -230,3 +230,40 @@ def wait_until(seen: Callable[[], bool], within: float = 30.0) -> None:
             return
         pause.wait(0.005)
     raise AssertionError(f"not seen within {within} s")
+
+
+def test_the_hosts_word_stands_in_for_a_slack_that_is_silent(slack: Slack, time: Time) -> None:
+    ours = roles(slack, time, admins=("U1", "S1"), testers=("U9",), developers="everybody")
+    slack.trouble = OSError("nothing answers")
+    for user in ("U1", "U2"):
+        with pytest.raises(Refusal) as caught:
+            ours.allowed(user, "admins")
+        assert caught.value.code == "roles_unknown"
+    assert ours.vouch("U1")
+    assert not ours.vouch("U1"), "it is no news"
+    assert ours.allowed("U1", "admins")
+    assert ours.allowed("U1", "developers")
+    assert not ours.allowed("U1", "testers")
+    ours.vouch("U2")
+    with pytest.raises(Refusal, match="did not say"):
+        ours.allowed("U2", "admins")
+    time.now += VOUCHED
+    with pytest.raises(Refusal):
+        ours.allowed("U1", "admins")
+
+
+def test_slacks_no_weighs_more_than_the_hosts_word(slack: Slack, time: Time) -> None:
+    ours = roles(slack, time, admins=("U1",))
+    slack.users["U1"] = HOME | {"deleted": True}
+    assert not ours.member("U1")
+    ours.vouch("U1")
+    assert not ours.allowed("U1", "admins")
+
+
+def test_who_is_vouched_for_does_not_wait_for_slack(slack: Slack, time: Time) -> None:
+    ours = roles(slack, time, admins=("U1",))
+    slack.users["U1"] = HOME | {"is_restricted": True}
+    ours.vouch("U1")
+    with slack.hangs():
+        assert ours.allowed("U1", "admins")
+    wait_until(lambda: not ours.allowed("U1", "admins"))
