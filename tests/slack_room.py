@@ -62,7 +62,7 @@ class Room:
         """A Bolt app over Socket Mode, connected before the test goes on and closed after it."""
         app = App(client=self.client(), logger=logging.getLogger("bolt"))
         arrange(app)
-        handler = SocketModeHandler(app, self.workspace.app_token, logger=logging.getLogger("socket"))
+        handler = SocketModeHandler(app, self.workspace.app_token, logger=logging.getLogger("socket"), ping_interval=2)
         handler.connect()
         try:
             self.waits(lambda: self.workspace.link.connections)

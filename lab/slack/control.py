@@ -17,7 +17,7 @@ What strikes envelopes takes `envelope` (slash_commands, interactive, events_api
 
 What is done at once or lasts until DELETE:
 
-    drop_socket {}                     every socket is reset
+    drop_socket {reset}                every socket is reset; `reset: false`: ended, but without a `close` frame
     disconnect {reason}                every socket gets that frame (refresh_requested, link_disabled …) and is closed
     silence {}                         the sockets of now stay open and are dead, and count as connections
     ghosts {count}                     so many connections of others: in `hello`, and in the turn of the envelopes
@@ -78,8 +78,8 @@ async def order(request: Request) -> Response:
 async def strike(workspace: Workspace, fault: faults.Fault) -> None:
     """Orders a fault. Raises ValueError for a channel that there is not."""
     match fault:
-        case faults.DropSockets():
-            workspace.link.reset()
+        case faults.DropSockets(reset=reset):
+            workspace.link.drop(reset)
         case faults.Disconnect(reason=reason):
             await workspace.link.disconnect(reason)
         case faults.Silence():
@@ -94,7 +94,7 @@ async def strike(workspace: Workspace, fault: faults.Fault) -> None:
             _stand(workspace, fault)
         case faults.Out(seconds=seconds):
             workspace.faults.away(seconds)
-            workspace.link.reset()
+            workspace.link.drop(reset=True)
         case _:
             workspace.faults.add(fault)
 

@@ -87,7 +87,9 @@ class Hold(msgspec.Struct, tag="hold", tag_field="kind"):
 
 
 class DropSockets(msgspec.Struct, tag="drop_socket", tag_field="kind"):
-    """Every socket is reset now, without a word."""
+    """Every socket ends now without a word: reset, or else merely closed."""
+
+    reset: bool = True
 
 
 class Disconnect(msgspec.Struct, tag="disconnect", tag_field="kind"):

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import secrets
+import socket
+import struct
 import time
 import uuid
 from contextlib import suppress
@@ -69,23 +71,23 @@ class Link:
         self._tickets.add(ticket)
         return ticket
 
-    async def serve(self, socket: WebSocket) -> None:
+    async def serve(self, door: WebSocket) -> None:
         """One connection from its handshake to its end."""
-        ticket = socket.query_params.get("ticket", "")
+        ticket = door.query_params.get("ticket", "")
         if ticket not in self._tickets:
-            await socket.close(4001)
+            await door.close(4001)
             return
         self._tickets.discard(ticket)
         if self._faults.no_sockets == "refused":
-            await socket.close()
+            await door.close()
             return
-        await socket.accept()
+        await door.accept()
         if len(self._open) >= CONNECTIONS or self._faults.no_sockets:
-            await self._say(_Connection(0, socket), {"type": "disconnect", "reason": "too_many_websockets"})
-            await socket.close()
+            await self._say(_Connection(0, door), {"type": "disconnect", "reason": "too_many_websockets"})
+            await door.close()
             return
         self._count += 1
-        entry = _Connection(self._count, socket)
+        entry = _Connection(self._count, door)
         self._open.append(entry)
         try:
             await self._say(
@@ -93,7 +95,7 @@ class Link:
                 {"type": "hello", "num_connections": len(self._open), "connection_info": {"app_id": APP}},
             )
             while True:
-                self._acked(await socket.receive_text())
+                self._acked(await door.receive_text())
         except WebSocketDisconnect:
             pass
         finally:
@@ -137,11 +139,15 @@ class Link:
             await self._say(entry, {"type": "disconnect", "reason": reason})
             await self._end(entry)
 
-    def reset(self) -> None:
-        """Cut every connection, the dead ones too; no ghost is left."""
+    def drop(self, reset: bool) -> None:
+        """Cut every connection, the dead ones too, with a reset or a mere end; no ghost is left."""
         for entry in self._open:
             if entry.socket is not None:
-                entry.socket.scope[TRANSPORT].abort()
+                transport = entry.socket.scope[TRANSPORT]
+                if reset:
+                    linger = struct.pack("ii", 1, 0)
+                    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                transport.abort()
         self._open.clear()
 
     def silence(self) -> None:
@@ -196,7 +202,7 @@ class Link:
 
     async def _say(self, entry: _Connection, frame: dict[str, Any]) -> None:
         frame = {**frame, "debug_info": {"host": HOST}} if frame["type"] in ("hello", "disconnect") else frame
-        socket = entry.socket
-        if socket is not None and not entry.dead and socket.application_state is WebSocketState.CONNECTED:
+        door = entry.socket
+        if door is not None and not entry.dead and door.application_state is WebSocketState.CONNECTED:
             with suppress(WebSocketDisconnect, RuntimeError):  # gone in the meantime: the ack will be missing
-                await socket.send_text(json.dumps(frame))
+                await door.send_text(json.dumps(frame))
