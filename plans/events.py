@@ -46,6 +46,13 @@ class AccessDenied(Event, frozen=True, kw_only=True, tag="access.denied"):
     role: str
 
 
+class CtlUsed(Event, frozen=True, kw_only=True, tag="ctl.used"):
+    """An admin typed `command` on the bot's own host as its user `user`: what follows by them may come of that."""
+
+    user: str
+    command: str
+
+
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
     """`machines` are the identities that the run holds; `total` the number of its steps; `cautions` what weakens it."""
 
@@ -242,7 +249,7 @@ class WatchChecked(Event, frozen=True, kw_only=True, tag="watch.checked"):
 
 
 AnyEvent = (
-    ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied
+    ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied | CtlUsed
     | RunStarted | RunAborting | RunRestarted | StepStarted | StepFinished | RunPaused | RunDecided | RunFinished
     | PromotionRefused | PromotionScheduled | PromotionUnscheduled | SnapshotTaken | SnapshotRemoved
     | RestoreMeasured | RestoreReused | MachineReplaced
