@@ -199,12 +199,19 @@ def demo(
 
 @app.command()
 def bench(
-    what: Annotated[Literal["machines", "ledger"], typer.Argument(help="What is measured.")],
+    what: Annotated[Literal["machines", "ledger", "commands"], typer.Argument(help="What is measured.")],
+    seconds: Annotated[int, typer.Option(metavar="N", min=1, help="How long commands are sent.")] = 60,
 ) -> None:
     """Measure side by side with what a user would have instead; JSON on stdout."""
-    from bot.bench import ledger, machines
+    from bot import bench
 
-    print(json.dumps({"machines": machines, "ledger": ledger}[what](say), indent=2))
+    measured = {
+        "machines": lambda: bench.machines(say),
+        "ledger": lambda: bench.ledger(say),
+        "commands": lambda: bench.commands(say, seconds),
+    }[what]()
+    print(json.dumps(measured, indent=2))
+    raise typer.Exit(0 if measured.get("ok", True) else 1)
 
 
 ledger = typer.Typer(rich_markup_mode=None, help="Read the ledger, of a running bot too.", no_args_is_help=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from plans.errors import Refusal
+
 Say = Callable[[str], None]
 
 
@@ -49,3 +51,16 @@ def ledger(say: Say) -> dict[str, Any]:
         result |= starts(Path(folder))
         say("the same records into TinyDB and into SQLite")
         return result | others(Path(folder))
+
+
+def commands(say: Say, seconds: int) -> dict[str, Any]:
+    """What becomes of 50 commands a second while four runs go on, beside an idle bot and Bolt as it comes.
+
+    `ok` tells whether every aim was met. `say` is told what is being measured. Raises Refusal (`needs_lab`).
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "asyncssh")):
+        raise Refusal("needs_lab", "The extra lab is not installed.", "pip install 'quarterdeck[lab]'")
+    from bot.bench_commands import commands as measured
+
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
+        return measured(Path(folder), seconds, say)

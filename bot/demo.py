@@ -75,9 +75,9 @@ def _play(console: Console, evening: Evening, story: str) -> bool:
 
 
 @contextmanager
-def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One of Quarterdeck's own commands as a process of its own, ready when it says so; ended with the demo."""
-    command = [sys.executable, "-P", "-m", "bot", *words]
+def process(*words: str, code: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """One of Quarterdeck's own commands, or `code`, as a process of its own, ready when it says so; ended with this."""
+    command = [sys.executable, "-P", *(("-c", code) if code else ("-m", "bot")), *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     said: list[bytes] = []
     ready = threading.Event()
