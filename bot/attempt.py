@@ -1,15 +1,18 @@
 """Touches one host for one attempt of a step: drives the step's generator, performs what it yields, keeps its log."""
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from msgspec.structs import replace
 
+from bot import durable
 from bot.board import Board
-from bot.masking import Masked, Masker
+from bot.masking import Masker
 from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Shell, Together
 from plans.engine import outcome_in
 from plans.events import AnyEvent, RunPaused, StepFinished
@@ -59,45 +62,39 @@ class Attempt:
         self._jobs = 0
 
     def run(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._path.open("wb") as file:
-            log = self._masker.writer(file)
-            try:
-                outcome = self._drive(lambda data: _write(log, data))
-            except Left:
-                return
-            finally:
-                log.close()
         with suppress(Left):
+            with _Log(self._path, self._masker) as log:
+                outcome = self._drive(log)
             self._finish(outcome)
 
-    def _drive(self, sink: Callable[[bytes], None]) -> Outcome:
+    def _drive(self, log: "_Log") -> Outcome:
         steps = self._step.step.actions(self._site)
         try:
             action = next(steps)
             while True:
-                action = steps.send(self._perform(action, sink))
+                action = steps.send(self._perform(action, log))
         except StopIteration as end:
             ended: Outcome = end.value
             return ended
         finally:
             steps.close()
 
-    def _perform(self, action: Action, sink: Callable[[bytes], None]) -> Outcome:
+    def _perform(self, action: Action, log: "_Log") -> Outcome:
         match action:
             case Record(event):
+                log.keep()
                 return self._record(event)
             case Note(text):
-                sink(text.encode())
+                log.write(text.encode())
                 return OK
             case Pause(seconds):
                 return Outcome("aborted") if self._cancel.wait(seconds) else OK
             case Ask():
                 return self._ask(action)
             case Together(shells):
-                return self._together(shells, sink)
+                return self._together(shells, log.write)
             case _:
-                return self._on_machine(action, self._job(), sink)
+                return self._on_machine(action, self._job(), log.write)
 
     def _record(self, event: AnyEvent) -> Outcome:
         """What happened, written down; of a run that somebody has ended meanwhile nothing more is."""
@@ -212,9 +209,31 @@ class Attempt:
         )
 
 
-def _write(log: Masked, data: bytes) -> None:
-    log.write(data)
-    log.flush()
+class _Log:
+    """What an attempt printed: secrets masked, to be read while it grows, and on disk before a record speaks of it."""
+
+    def __init__(self, path: Path, masker: Masker) -> None:
+        durable.folder(path.parent)
+        self._folder = path.parent
+        self._file = path.open("wb")
+        self._masked = masker.writer(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            self._masked.close()
+            self.keep()
+
+    def write(self, data: bytes) -> None:
+        self._masked.write(data)
+        self._masked.flush()
+
+    def keep(self) -> None:
+        """All of it outlasts a power cut, but for what may be the beginning of a secret."""
+        os.fsync(self._file.fileno())
+        durable.names(self._folder)
 
 
 def pause(

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
+from bot import durable
 from plans.errors import Refusal
 from plans.events import AnyEvent, Entry
 
@@ -64,14 +65,15 @@ class Tail(msgspec.Struct, frozen=True):
 def read(path: Path, tail: Tail | None = None) -> Iterator[tuple[dict[str, Any], int]]:
     """Each whole line after `tail` as a record, verified against the chain, with the offset after it.
 
-    A last line without its end is not a record (nobody was told of it) and is left out. Raises Damaged.
+    A torn last line is not a record (nobody was told of it) and is left out: its end is missing, or a part before
+    its end never reached the disk and reads as zeros. Raises Damaged.
     """
     tail = tail or Tail()
     seq, prev, offset = tail.seq, tail.hash, tail.offset
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or (b"\0" in line and offset + len(line) == os.fstat(file.fileno()).st_size):
                 return
             record = _record(line, seq + 1, prev)
             seq, prev, offset = seq + 1, record["hash"], offset + len(line)
@@ -135,12 +137,9 @@ class Ledger:
     @classmethod
     def open(cls, data_dir: Path) -> Self:
         """Opens or begins the ledger of `data_dir`. Nothing is written before `entries` has been read to its end."""
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = data_dir / "ledger.jsonl"
-        new = not path.exists()
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if new:
-            _sync_directory(data_dir)
+        durable.folder(data_dir)
+        file = os.open(data_dir / "ledger.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        durable.names(data_dir)
         return cls(data_dir, Tail(), file)
 
     @property
@@ -163,7 +162,9 @@ class Ledger:
         for record, offset in read(self.path, tail):
             self.tail = Tail(record["seq"], record["hash"], offset)
             yield entry(record)
-        self.cut, self._read = self._trim(), True
+        self.cut = self._trim()
+        os.fsync(self._file)  # a process that was killed may have written what it had no time to put on disk
+        self._read = True
 
     def append(self, by: str, event: AnyEvent, now: datetime) -> Entry:
         """Writes one record and returns when it is on disk, with the event as it stands there.
@@ -220,7 +221,7 @@ class Held(Refusal):
 
 def hold(data_dir: Path) -> int:
     """Takes the data directory for this process, until it ends. Raises Held with who has it."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    durable.folder(data_dir)
     path = data_dir / "lock"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -242,11 +243,3 @@ def _write(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

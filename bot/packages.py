@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from bot import archives
+from bot import archives, durable
 from bot.config import Packages, Settings
 from bot.contents import read, read_archive
 from plans.errors import Refusal
@@ -117,7 +117,7 @@ class Store:
 
     def __init__(self, data_dir: Path, max_bytes: int) -> None:
         self._folder = data_dir / "packages"
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        durable.folder(self._folder)
         self._max_bytes = max_bytes
 
     def add(self, path: Path) -> str:

@@ -26,17 +26,21 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def write(path: Path, mark: Mark, documents: Mapping[records.Key, records.AnyDocument]) -> None:
-    """A kill leaves the old one or the new one. Raises OSError."""
+    """A kill leaves the old one or the new one. Raises OSError, and then takes up no room."""
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)
     rows: dict[str, list[dict[str, Any]]] = {table: [] for table in records.TABLES}
     for (table, name), document in documents.items():
         rows[table].append({"name": name, "document": document})
-    with TinyDB(beside, storage=_File) as db:
-        db.table("tail").insert(msgspec.structs.asdict(mark))
-        for table, found in rows.items():
-            db.table(table).insert_multiple(found)
-    os.replace(beside, path)
+    try:
+        with TinyDB(beside, storage=_File) as db:
+            db.table("tail").insert(msgspec.structs.asdict(mark))
+            for table, found in rows.items():
+                db.table(table).insert_multiple(found)
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read(path: Path) -> tuple[Mark, dict[records.Key, Any]]:
