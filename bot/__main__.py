@@ -162,6 +162,20 @@ def serve(config: ConfigFile) -> None:
 
 
 @app.command()
+def ctl(
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND …", help="As in Slack; `help` lists all.")],
+    config: ConfigFile,
+) -> None:
+    """Do on the bot's own host what a command or a button does, for the evening when Slack is down."""
+    from bot.config import data_dir_of
+    from bot.ctl import ask, typed
+
+    reply = ask(data_dir_of(config), typed(words))
+    print(reply.text, file=sys.stderr if reply.code else sys.stdout)
+    raise typer.Exit(reply.code)
+
+
+@app.command()
 def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
     """Test everything that a run would need, and say how to mend what is wrong."""
     from bot.doctor import doctor as examine

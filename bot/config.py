@@ -26,6 +26,8 @@ Member = Annotated[
 Command = Annotated[str, msgspec.Meta(pattern=r"\A/[a-z0-9_-]{1,31}\Z", description="/handoff")]
 Channel = Annotated[str, msgspec.Meta(pattern=r"\A[CG][A-Z0-9]+\Z", description="C01DEPLOYS (a channel's id)")]
 
+DATA_DIR = "var/"
+
 
 class Slack(Config, frozen=True, kw_only=True):
     bot_token: str
@@ -91,7 +93,7 @@ class Configuration(Config, frozen=True, kw_only=True):
     environments: dict[str, Environment]
     apps: dict[str, App]
     timezone: str = "UTC"
-    data_dir: str = "var/"
+    data_dir: str = DATA_DIR
     packages: Packages = Packages()
     vcenters: dict[str, VCenter] = msgspec.field(default_factory=dict)
     policy: Policy = Policy()
@@ -200,6 +202,18 @@ def load_config(path: Path | str, *, environ: Mapping[str, str] = os.environ) ->
         secrets=tuple(dict.fromkeys([*variables.values, *_passwords(config)])),
         warnings=tuple(_warnings(config)),
     )
+
+
+def data_dir_of(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the data of that configuration are, without the secrets that it names: an admin's shell lacks them.
+
+    Raises Refusal as `load_config`.
+    """
+    file = Path(path).absolute()
+    document = Document(_bytes(file), str(path))
+    variables = _Variables(file.parent, environ)
+    document = document.mapped(lambda at, text: fill(text, variables) if at == "data_dir" else text)
+    return file.parent / dict(document.scalars()).get("data_dir", DATA_DIR)
 
 
 def changed_keys(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from plans.errors import Refusal
 from plans.events import Entry
 
 _SAID = ("release", "run", "kind", "environment", "phase", "step", "name", "host", "attempt", "outcome", "choice")
-_TOLD = ("verdict", "clean", "reason", "why", "gates", "command", "role", "key", "at", "until", "mark", "ok", "changed")
+_WHY = ("verdict", "clean", "reason", "why", "gates", "user", "command", "role")
+_TOLD = (*_WHY, "key", "at", "until", "mark", "ok", "changed")
 
 
 def verify(data_dir: Path) -> tuple[int, str]:

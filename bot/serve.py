@@ -13,6 +13,7 @@ import msgspec
 from bot.board import Board
 from bot.clock import Clock
 from bot.config import Settings, changed_keys, load_config
+from bot.ctl import Door
 from bot.intake import Intake
 from bot.ledger import Ledger, hold
 from bot.masking import Masker
@@ -24,6 +25,7 @@ from bot.roles import Roles
 from bot.runs import Runs
 from bot.sweeps import Sweeper
 from handlers import Deck, register
+from handlers.console import Console
 from handlers.workers import Workers
 from plans.errors import Refusal
 from plans.events import ConfigLoaded
@@ -97,19 +99,18 @@ class Bot:
         )
         self.workers = Workers()
         intake = Intake(self.board, settings, store)
-        register(
-            self.app,
-            Deck(
-                settings=settings,
-                board=self.board,
-                runs=self.runs,
-                promotions=promotions,
-                intake=intake,
-                roles=self.roles,
-                masker=masker,
-                workers=self.workers,
-            ),
+        deck = Deck(
+            settings=settings,
+            board=self.board,
+            runs=self.runs,
+            promotions=promotions,
+            intake=intake,
+            roles=self.roles,
+            masker=masker,
+            workers=self.workers,
         )
+        register(self.app, deck)
+        self.door = Door(settings.data_dir, Console(deck, client).answer)
         self._socket: Any = None
 
     def start(self) -> None:
@@ -120,6 +121,7 @@ class Bot:
         self.publisher.start()
         self.clock.start()
         self.runs.enter_all()
+        self.door.open()
 
     def stop(self) -> None:
         """No new work; the socket, the clock, the publisher and the ledger closed, in that order."""
@@ -127,6 +129,7 @@ class Bot:
         last_resort.daemon = True
         last_resort.start()
         self.runs.close()
+        self.door.close()
         if self._socket is not None:
             self._socket.close()
         self.workers.close()

@@ -11,12 +11,12 @@ import msgspec
 from handlers.deck import Asked, Deck, Verb, Verbs, forms
 from handlers.handoff import HANDOFF, Metadata, form_request
 from handlers.promote import PROMOTE
-from handlers.reception import Reception
+from handlers.reception import Reception, Seen
 from handlers.stage import NOTED, STAGE, ask_for_note
 from handlers.words import CHOICES, Request, parse
 
 if TYPE_CHECKING:
-    from slack_bolt import App
+    from slack_bolt import App, BoltResponse
 
 __all__ = ["Deck", "register"]
 
@@ -34,16 +34,23 @@ TWINS = {
 
 def register(app: "App", deck: Deck, clock: Callable[[], float] = time.monotonic) -> None:
     """Makes the app listen to every command, button and form. Listeners never wait for a run or for a download."""
-    reception = Reception(deck, clock)
+    names: dict[str, str] = msgspec.to_builtins(deck.settings.config.commands)
+    reception = Reception(deck, clock, names)
+    seen = Seen()
 
     @app.middleware
-    def stamp(context: Any, next: Callable[[], Any]) -> None:
+    def stamp(context: Any, body: dict[str, Any], next: Callable[[], Any]) -> "BoltResponse | None":
+        """Lets each envelope in once; one that Slack brings a second time has its answer already, and gets none."""
+        from slack_bolt import BoltResponse
+
+        if seen.before(body.get("trigger_id", "")):
+            return BoltResponse(status=409)
         context["arrived"] = clock()
         next()
+        return None
 
     for command, verbs in COMMANDS.items():
-        name = getattr(deck.settings.config.commands, command.removeprefix("/"))
-        app.command(name)(_typed(reception, command, verbs))
+        app.command(names[command.removeprefix("/")])(_typed(reception, command, verbs))
     app.action(re.compile("|".join(TWINS)))(_pressed(reception))
     app.view("handoff")(_handed_off(reception))
     app.view("answer")(_answered(reception))

@@ -145,11 +145,16 @@ def run_name(run: Run, release: Release | None) -> str:
 
 
 def run_row(run: Run, release: Release | None, waits_for: Run | None) -> str:
-    """One run of a list: what, who, and how it stands or ended."""
+    """One run of a list: what, who, how it stands or ended, and what it asks."""
+    row = run_line(run, release, waits_for)
+    return row + (f"\n      {question_row(run, run.question)}" if run.question else "")
+
+
+def run_line(run: Run, release: Release | None, waits_for: Run | None) -> str:
+    """The same without what it asks."""
     ended = f" after {spell(_between(run.at, run.finished))}" if run.finished else ""
     stands = f"{state(run, waits_for)}{ended} · {person(run.by)} {moment(run.at)}"
-    row = f"*Run {run.number}*, {run_name(run, release)}: {stands}"
-    return row + (f"\n      {question_row(run, run.question)}" if run.question else "")
+    return f"*Run {run.number}*, {run_name(run, release)}: {stands}"
 
 
 def question_row(run: Run, question: Question) -> str:

@@ -66,7 +66,8 @@ Answer = Message | None
 class Verb:
     """One verb of a command. `by`: a role, or what tells the role for that user and request.
 
-    `at_once`: it only reads the board, so that its answer goes with the acknowledgement.
+    `at_once`: it only reads the board, so that its answer goes with the acknowledgement. `meant`: a request with what
+    it leaves open filled in, as things are when it arrives: by the time the work starts they may have moved on.
     """
 
     form: Form
@@ -74,6 +75,7 @@ class Verb:
     by: str | Callable[[Deck, str, Request], str]
     do: Callable[[Deck, Asked], Answer]
     at_once: bool = False
+    meant: Callable[[Deck, Request], Request] = lambda deck, request: request
 
     def role(self, deck: Deck, user: str, request: Request) -> str:
         """Raises Refusal where what the request names is not there."""

@@ -7,7 +7,7 @@ from bot.ledger import stamp
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
-from handlers.stage import ON_PROD, run_rows, started, stop
+from handlers.stage import ON_PROD, going, run_rows, started, stop
 from handlers.times import spoken
 from handlers.words import Form
 from plans.errors import Refusal
@@ -121,8 +121,14 @@ def _abort(deck: Deck, asked: Asked) -> Answer:
 
 
 def _status(deck: Deck, asked: Asked) -> Answer:
-    going = [run for run in deck.board.table(Run) if run.active and run.kind in ON_PROD]
-    rows = [blocks.freeze_row(_freeze(deck)), *run_rows(deck, going)]
+    runs = [run for run in going(deck) if run.kind in ON_PROD]
+    freeze, *rows = prod_rows(deck)
+    return blocks.listing("Prod", [freeze, *run_rows(deck, runs), *rows], none="", more="/promote history")
+
+
+def prod_rows(deck: Deck) -> list[str]:
+    """The freeze, what is scheduled, and what of each app is on prod."""
+    rows = [blocks.freeze_row(_freeze(deck))]
     for release in newest(deck):
         if release.scheduled:
             rows.append(blocks.scheduled_row(release, deck.settings.timezone))
@@ -130,7 +136,7 @@ def _status(deck: Deck, asked: Asked) -> Answer:
         state = deck.board.environment(app.prod)
         stack = state.deployed.get(name, ())
         rows.append(blocks.prod_row(name, state, deck.board.release(stack[-1]) if stack else None))
-    return blocks.listing("Prod", rows, none="", more="/promote history")
+    return rows
 
 
 def _history(deck: Deck, asked: Asked) -> Answer:

@@ -3,7 +3,8 @@
 import logging
 import re
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http.client import HTTPException
 from typing import Any
@@ -28,22 +29,22 @@ ANSWER_WITHIN = 10
 
 
 class Reception:
-    """Where everything that people ask for arrives. `clock` is monotonic, in seconds."""
+    """Where everything that people ask for arrives. `clock` is monotonic, in seconds.
 
-    def __init__(self, deck: Deck, clock: Callable[[], float]) -> None:
+    `names`: what the commands handoff, stage and promote are called here.
+    """
+
+    def __init__(self, deck: Deck, clock: Callable[[], float], names: Mapping[str, str]) -> None:
         self.deck = deck
         self._clock = clock
-        names = deck.settings.config.commands
-        self._names = {"handoff": names.handoff, "stage": names.stage, "promote": names.promote}
+        self._names = names
 
     def admit(self, verb: Verb, asked: Asked, typed: str) -> Answer:
         """The answer where there is one at once; else the work is lined up, and answers later. Raises Refusal.
 
         A role is asked for here and again when the work starts. What Slack has given up on is dropped.
         """
-        text = self.deck.masker.text(visible(asked.request.text))
-        asked = replace(asked, request=with_fields(asked.request, text=text))
-        self._gate(verb, asked, typed)
+        asked = self.taken(verb, asked, typed)
         if self._clock() - asked.arrived > ACK_WITHIN:
             log.warning("%s by %s came too late and was dropped: Slack has told them that it failed", typed, asked.by)
             return None
@@ -52,16 +53,26 @@ class Reception:
         self.deck.workers.submit(lambda: self._work(verb, asked, typed))
         return None
 
+    def taken(self, verb: Verb, asked: Asked, typed: str) -> Asked:
+        """What somebody asked for who may, as it is meant now, secrets masked. Raises Refusal."""
+        text = self.deck.masker.text(visible(asked.request.text))
+        self.gate(verb, asked, typed)
+        return replace(asked, request=verb.meant(self.deck, with_fields(asked.request, text=text)))
+
     def bounded(self, typed: str, work: Callable[[], Answer], *, begun: bool = False) -> Answer:
         """The answer of `work`, or how a refusal or a fault of it reads. `begun`: something may have been done."""
+        return self.outcome(typed, work, begun=begun)[1]
+
+    def outcome(self, typed: str, work: Callable[[], Answer], *, begun: bool) -> tuple[bool, Answer]:
+        """As `bounded`, and first whether it was neither refused nor at fault."""
         try:
-            return work()
+            return True, work()
         except Refusal as refusal:
-            return blocks.refused(refusal)
+            return False, blocks.refused(refusal)
         except Exception:
             number = secrets.token_hex(4)
             log.exception("fault %s in %s", number, typed)
-            return blocks.fault(number, begun=begun)
+            return False, blocks.fault(number, begun=begun)
 
     def acknowledge(self, ack: Any, answer: Answer) -> None:
         """With the answer where there is one: a call less, and there at once."""
@@ -111,7 +122,7 @@ class Reception:
 
     def _work(self, verb: Verb, asked: Asked, typed: str) -> None:
         def work() -> Answer:
-            self._gate(verb, asked, typed)
+            self.gate(verb, asked, typed)
             if self.deck.roles.shared(asked.channel):
                 message = "People from outside are in this channel, so nothing is done from here."
                 raise Refusal("shared_channel", message, "Type it in a channel of your own workspace.")
@@ -120,7 +131,8 @@ class Reception:
         if answer := self.bounded(typed, work, begun=True):
             self.tell(asked, answer)
 
-    def _gate(self, verb: Verb, asked: Asked, typed: str) -> None:
+    def gate(self, verb: Verb, asked: Asked, typed: str) -> None:
+        """Raises Refusal for whom the verb is not, and the ledger has it."""
         deck, role = self.deck, verb.role(self.deck, asked.by, asked.request)
         if deck.roles.allowed(asked.by, role) if role else deck.roles.member(asked.by):
             return
@@ -143,3 +155,23 @@ class Reception:
 
     def _renamed(self, text: str) -> str:
         return re.sub(r"(?<![\w/.:-])/(handoff|stage|promote)\b(?![/.])", lambda found: self._names[found[1]], text)
+
+
+class Seen:
+    """The latest `most` triggers: each click, command or sent form has one of its own."""
+
+    def __init__(self, most: int = 4096) -> None:
+        self._most = most
+        self._triggers: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def before(self, trigger: str) -> bool:
+        """Whether this one was there already; what has no trigger is always new."""
+        with self._lock:
+            if trigger in self._triggers:
+                return True
+            if trigger:
+                self._triggers[trigger] = None
+            if len(self._triggers) > self._most:
+                del self._triggers[next(iter(self._triggers))]
+            return False

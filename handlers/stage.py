@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 
 import msgspec
+from msgspec.structs import replace
 
 from bot.blocks import line
 from handlers import blocks
@@ -92,9 +93,15 @@ NOTED = frozenset({"fail", "failed", "done_with_help"})
 
 
 def _answerer(deck: Deck, user: str, request: Request) -> str:
-    """The role that the run's question is for; everybody is told that there is none."""
+    """The role that the run's question is for; everybody is told that there is none, or another one by now."""
     asked = deck.board.run(request.run or 0).question
-    return asked.role if asked else EVERYBODY
+    return asked.role if asked and request.question in (None, asked.number) else EVERYBODY
+
+
+def _present_question(deck: Deck, request: Request) -> Request:
+    """Without a number the question of now is meant, and not one that comes up before the answer gets there."""
+    asked = deck.board.run(request.run or 0).question
+    return replace(request, question=asked.number) if asked and request.question is None else request
 
 
 def _answer(deck: Deck, asked: Asked) -> Answer:
@@ -135,13 +142,13 @@ def stop(deck: Deck, asked: Asked, command: str, ours: Callable[[Run], bool]) ->
     """Stops the run that was named, or the only one of `ours` that goes on."""
     number = asked.request.run
     if number is None:
-        going = [run for run in deck.board.table(Run) if run.active and ours(run)]
-        if not going:
+        able = [run for run in going(deck) if ours(run)]
+        if not able:
             raise Refusal("nothing_runs", "There is no run to stop.", "See what runs: /stage status")
-        if len(going) > 1:
-            listed = "; ".join(f"{command} {run.number}: {name(deck, run)}" for run in going)
-            raise Refusal("which_run", f"Which one? {len(going)} runs go on.", listed)
-        number = going[0].number
+        if len(able) > 1:
+            listed = "; ".join(f"{command} {run.number}: {name(deck, run)}" for run in able)
+            raise Refusal("which_run", f"Which one? {len(able)} runs go on.", listed)
+        number = able[0].number
     run = deck.runs.abort(number, by=asked.by, now=asked.request.now)
     if run.verdict:
         how = f"has ended: {run.verdict}."
@@ -156,14 +163,22 @@ def stop(deck: Deck, asked: Asked, command: str, ours: Callable[[Run], bool]) ->
 
 
 def _status(deck: Deck, asked: Asked) -> Answer:
-    board = deck.board
-    going = [run for run in board.table(Run) if run.active]
-    rows = run_rows(deck, going)
-    for environment in deck.settings.environments:
-        state = board.environment(environment)
-        holder = next((run for run in going if run.holds and run.environment == environment), None)
-        rows.append(blocks.environment_row(state, holder, _deployed(deck, state)))
+    rows = run_rows(deck, going(deck)) + environment_rows(deck)
     return blocks.listing("Runs and environments", rows, none="", more="/stage history")
+
+
+def going(deck: Deck) -> list[Run]:
+    """The runs that have not ended."""
+    return [run for run in deck.board.table(Run) if run.active]
+
+
+def environment_rows(deck: Deck) -> list[str]:
+    rows = []
+    for environment in deck.settings.environments:
+        state = deck.board.environment(environment)
+        holder = next((run for run in going(deck) if run.holds and run.environment == environment), None)
+        rows.append(blocks.environment_row(state, holder, _deployed(deck, state)))
+    return rows
 
 
 def _deployed(deck: Deck, state: EnvironmentState) -> list[str]:
@@ -264,6 +279,7 @@ STAGE = verbs(
         "Answers what a run asks you, as its buttons do. `/stage answer 3 retry the disk was full`",
         _answerer,
         _answer,
+        meant=_present_question,
     ),
     Verb(
         Form("abort", ("run?", "now?"), "/stage abort [RUN] [now]"),

@@ -226,6 +226,13 @@ def _stoppable(rest: str, found: _Found, around: Surroundings, usage: str) -> st
     return reader(rest, found, around, usage)
 
 
+def _checkable(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """A release (with its R) whose gates are looked at, or the environment that is."""
+    word = token(split(rest)[0])
+    reader = _release if word.startswith("r") and _RELEASE.fullmatch(word) else _environment
+    return reader(rest, found, around, usage)
+
+
 _READERS = {
     "release": _release,
     "run": _run,
@@ -238,6 +245,7 @@ _READERS = {
     "at": _at,
     "until": _until,
     "stoppable": _stoppable,
+    "checkable": _checkable,
     "reason": _reason,
 }
 _FIELDS = {"in": "environment", "until": "at", "reason": "text"}

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from deck_room import ADMIN, DEV, OUTSIDER, DeckRoom
@@ -15,8 +16,12 @@ from handlers.workers import Workers
 from plans.errors import Refusal
 
 
+TRIGGERS = count()
+
+
 def command(text: str, name: str = "/stage", user: str = ADMIN) -> BoltRequest:
-    body = {"command": name, "text": text, "user_id": user, "channel_id": "C01DEPLOYS", "trigger_id": "1.2"}
+    trigger = f"1.{next(TRIGGERS)}"
+    body = {"command": name, "text": text, "user_id": user, "channel_id": "C01DEPLOYS", "trigger_id": trigger}
     return BoltRequest(mode="socket_mode", body=body | {"response_url": "http://127.0.0.1:9/gone"})
 
 
