@@ -4,7 +4,7 @@ import logging
 import shlex
 import socket
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import fabric
 import paramiko
@@ -73,6 +73,7 @@ def _open(door: Ssh | Gateway, gateway: fabric.Connection | None) -> fabric.Conn
             "banner_timeout": SECONDS,
             "auth_timeout": SECONDS,
             "channel_timeout": SECONDS,
+            "transport_factory": _transport,
         },
     )
     # Fabric loads no known hosts and takes any key unless both are said, and before it connects.
@@ -92,6 +93,14 @@ def _open(door: Ssh | Gateway, gateway: fabric.Connection | None) -> fabric.Conn
             connection.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, FROZEN_MS)
     return connection
+
+
+def _transport(*about: Any, **more: Any) -> paramiko.Transport:
+    """Paramiko's own, which takes AES-GCM first where it has it last: a cipher that is its own MAC costs half."""
+    transport = paramiko.Transport(*about, **more)
+    security = transport.get_security_options()
+    security.ciphers = sorted(security.ciphers, key=lambda name: "gcm" not in name)
+    return transport
 
 
 def _key(door: Ssh | Gateway) -> paramiko.PKey:

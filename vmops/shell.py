@@ -17,6 +17,12 @@ from vmops.transport import LOOK, TICK, Attention, Cancelled, Limit, Lost, Overd
 
 CHUNK = 64 * 1024
 
+PACKET = 32 * 1024 - 64
+"""Bytes of a stream that are sent at once: what Paramiko puts into one packet of OpenSSH's largest size, and no more.
+
+A piece that is a little longer costs another packet, and each costs as much as encrypting it does.
+"""
+
 STALLED = 120.0
 """Seconds without a byte that is sent or comes after which a stream of bytes is given up."""
 

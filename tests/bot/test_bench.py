@@ -47,6 +47,7 @@ def test_it_measures_side_by_side_and_leaves_nothing_behind(
     assert 0.05 < told["ten_by_ten_ratio_openssh"] < 20
     assert told["ten_by_ten_ratio_pyinfra"] is None
     assert told["upload_mb_s"] > 0 < told["scp_mb_s"]
+    assert 0 < told["upload_ratio_scp_checked"] < told["upload_ratio_scp"]
     assert told["vcenter"]["snapshot_calls"] <= 4
     assert told["vcenter"]["power_states_5_ms"] > 0
     assert "64 MiB up" in said.err
