@@ -8,11 +8,29 @@ import msgspec
 from plans.environment import Policy
 from plans.quantities import seconds, spell
 from plans.records import EnvironmentState, Freeze, Release, Run
+from plans.rule_records import Difference, Escape, Outside
+
+EMERGENCY_OPENS = frozenset({"frozen", "rehearsal_too_old", "approvals_missing"})
+"""Gates that an admin may open in an emergency, with a reason and a review afterwards; never another one."""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """Prod's facts as they were last seen (`at`, UTC, ISO 8601) against those that the rehearsal saw: `facts` differ.
+
+    Only facts that block are among them.
+    """
+
+    at: str
+    facts: tuple[str, ...]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """All that the gates look at. `by` wants to promote; `plans` is the digest of the rehearsal's plans as of now;
-    `busy` the run that holds prod; `later` a later release of the app that is on prod; times are UTC."""
+    `busy` the run that holds prod; `later` a later release of the app that is on prod; times are UTC.
+
+    `calendar` is a freeze by the calendar that holds now: its reason and its end. `moved` is None where prod was not
+    looked at since the rehearsal; `differences` are the rehearsal's, `escapes` those of the app that are open.
+    """
 
     release: Release
     rehearsal: Run | None
@@ -24,6 +42,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     freeze: Freeze | None = None
     busy: Run | None = None
     later: str | None = None
+    calendar: tuple[str, datetime] | None = None
+    moved: Moved | None = None
+    outside: Outside | None = None
+    differences: tuple[Difference, ...] = ()
+    escapes: tuple[Escape, ...] = ()
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -40,9 +63,10 @@ def gates(case: Case) -> tuple[Gate, ...]:
     return tuple(gate(case) for gate in _GATES)
 
 
-def shut(case: Case) -> tuple[Gate, ...]:
-    """Those that are shut: none means that the release may be promoted."""
-    return tuple(gate for gate in gates(case) if gate.shut)
+def shut(case: Case, *, emergency: bool = False) -> tuple[Gate, ...]:
+    """Those that are shut: none means that the release may be promoted. `emergency`: but for those that it opens."""
+    opened = EMERGENCY_OPENS if emergency else frozenset()
+    return tuple(gate for gate in gates(case) if gate.shut and gate.code not in opened)
 
 
 def _withdrawn(case: Case) -> Gate:
@@ -87,6 +111,56 @@ def _rehearsal_too_old(case: Case) -> Gate:
     return Gate("rehearsal_too_old", age > seconds(most), detail, f"Rehearse it again: /stage run {case.release.id}")
 
 
+def _prod_changed_since(case: Case) -> Gate:
+    """Prod was changed by hand since, or looks otherwise than it did to the rehearsal."""
+    hint = f"Restore prod's present state and rehearse it again: /stage run {case.release.id}"
+    rehearsal, outside = case.rehearsal, case.outside
+    if rehearsal is not None and outside is not None and _time(outside.at) > _time(rehearsal.at):
+        detail = (
+            f"{outside.environment} was changed by hand {_ago(case, outside.at)} by <@{outside.by}>: {outside.reason}"
+        )
+        return Gate("prod_changed_since", True, detail, hint)
+    if rehearsal is None or case.moved is None:
+        return Gate("prod_changed_since", False, "not looked at since; the promotion looks before it begins")
+    seen = f"prod's facts as of {_ago(case, case.moved.at)}"
+    if case.moved.facts:
+        detail = f"{', '.join(case.moved.facts)}: {seen} are not those that were rehearsed against"
+        return Gate("prod_changed_since", True, detail, hint)
+    return Gate("prod_changed_since", False, f"{seen} are those that were rehearsed against")
+
+
+def _differences_open(case: Case) -> Gate:
+    left = [difference for difference in case.differences if difference.open]
+    detail = "nothing differed that should not"
+    if case.differences:
+        detail = f"all {len(case.differences)} differences of the rehearsal are disposed of"
+    if left:
+        detail = "; ".join(difference.brief.partition("\n")[0] for difference in left)
+    first = left[0].key if left else "FACT"
+    hint = f"Mend the package and rehearse that; or say why it may be: /stage dispose {case.release.id} {first} REASON"
+    return Gate("differences_open", bool(left), detail, hint)
+
+
+def _escape_open(case: Case) -> Gate:
+    detail = f"no escaped defect of {case.release.app} is open"
+    if case.escapes:
+        detail = "; ".join(f"{escape.id}, from {escape.release}: {escape.text}" for escape in case.escapes)
+    first = case.escapes[0].id if case.escapes else "E-1"
+    hint = (
+        f"Add a check to the test plan that names it (covers: [{first}]) and rehearse; "
+        f"or accept it: /promote accept {first} REASON"
+    )
+    return Gate("escape_open", bool(case.escapes), detail, hint)
+
+
+def _ago(case: Case, at: str) -> str:
+    return f"{spell(max(0.0, (case.now - _time(at)).total_seconds()))} ago"
+
+
+def _time(at: str) -> datetime:
+    return datetime.fromisoformat(at)
+
+
 def _plans_changed_since(case: Case) -> Gate:
     changed = case.rehearsal is not None and case.rehearsal.plans != case.plans
     detail = "package, test plan, environment and policy are as they were rehearsed"
@@ -121,6 +195,10 @@ def _frozen(case: Case) -> Gate:
     detail = "no freeze"
     if freeze is not None and not over:
         detail = f"frozen {'until ' + freeze.until if freeze.until else 'until lifted'}: {freeze.reason}"
+    elif case.calendar is not None:
+        reason, until = case.calendar
+        detail = f"frozen by the calendar until {until.isoformat()}: {reason}"
+        return Gate("frozen", True, detail, "Wait for its end; the calendar is policy.freezes in the configuration")
     return Gate("frozen", not over, detail, "Wait for its end, or an admin types /promote unfreeze")
 
 
@@ -143,8 +221,11 @@ _GATES: tuple[Callable[[Case], Gate], ...] = (
     _rehearsal_failed,
     _rehearsal_not_clean,
     _rehearsal_too_old,
+    _differences_open,
     _plans_changed_since,
+    _prod_changed_since,
     _older_than_prod,
+    _escape_open,
     _same_person,
     _approvals_missing,
     _frozen,

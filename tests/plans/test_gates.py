@@ -1,6 +1,6 @@
 """Prod's gates: each of them open and shut, with what is said and what would open it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +8,9 @@ from builders import DIGEST, NOW
 from msgspec.structs import replace
 
 from plans.environment import Policy
-from plans.gates import Case, Gate, gates, shut
+from plans.gates import EMERGENCY_OPENS, Case, Gate, Moved, gates, shut
 from plans.records import EnvironmentState, Freeze, Release, Run
+from plans.rule_records import Difference, Escape, Outside
 
 
 def at(ago: timedelta) -> str:
@@ -64,6 +65,23 @@ def frozen(until: timedelta | None) -> Case:
     return case(freeze=Freeze(until=end, reason="Christmas sale", by="U02ADMIN", at=at(timedelta(1))))
 
 
+def difference(key: str, disposed: str = "") -> Difference:
+    brief = f"qa db has {key}, staging after 2.4.1 does not\n  and more"
+    return Difference(
+        run=3, key=key, fact="schema", host="db", kind="qa", brief=brief, at=at(timedelta(1)), disposed=disposed
+    )
+
+
+def by_hand(ago: timedelta) -> Case:
+    return case(outside=Outside(environment="prod", reason="disk full", by="U05OTHER", at=at(ago)))
+
+
+def looked_at(*facts: str) -> Case:
+    return case(moved=Moved(at(timedelta(hours=1)), facts))
+
+
+ESCAPE = Escape(id="E-1", app="webshop", release="R-1", text="totals wrong", by="U02ADMIN", at=at(timedelta(1)))
+NEW_YEAR = datetime.fromisoformat("2027-01-04T00:00:00+00:00")
 PROMOTION = replace(REHEARSAL, number=9, kind="promotion", environment="prod", verdict="")
 
 # code, a case in which it is shut, what is said of it, a part of what would open it
@@ -88,6 +106,32 @@ SHUT = [
     ("approvals_missing", ruled(approvals=1), "0 of 1 needed", "/promote approve R-2"),
     ("frozen", frozen(None), "frozen until lifted: Christmas sale", "/promote unfreeze"),
     ("frozen", frozen(timedelta(hours=1)), "frozen until 2026-11-23T22:00:00+00:00: Christmas sale", "Wait"),
+    (
+        "frozen",
+        case(calendar=("holidays", NEW_YEAR)),
+        "frozen by the calendar until 2027-01-04T00:00:00+00:00: holidays",
+        "policy.freezes",
+    ),
+    (
+        "differences_open",
+        case(differences=(difference("orders.archived"), difference("crontab"), difference("old", "next sprint"))),
+        "qa db has orders.archived, staging after 2.4.1 does not; qa db has crontab, staging after 2.4.1 does not",
+        "/stage dispose R-2 orders.archived REASON",
+    ),
+    (
+        "prod_changed_since",
+        by_hand(timedelta(hours=1)),
+        "prod was changed by hand 1 h ago by <@U05OTHER>: disk full",
+        AGAIN,
+    ),
+    (
+        "prod_changed_since",
+        looked_at("schema db", "config web"),
+        "schema db, config web: prod's facts as of 1 h ago are not those that were rehearsed against",
+        AGAIN,
+    ),
+    ("escape_open", case(escapes=(ESCAPE,)), "E-1, from R-1: totals wrong", "covers: [E-1]"),
+    ("escape_open", case(escapes=(ESCAPE,)), "E-1, from R-1: totals wrong", "/promote accept E-1 REASON"),
     ("locked", case(prod=EnvironmentState(name="prod", locked="audit")), "prod is locked: audit", "/stage unlock prod"),
     ("busy", case(busy=PROMOTION), "run 9 (promotion) holds prod", "/promote abort"),
 ]
@@ -116,6 +160,16 @@ OPEN = [
     ("frozen", CASE, "no freeze"),
     ("frozen", frozen(timedelta(0)), "no freeze"),
     ("frozen", frozen(timedelta(hours=-1)), "no freeze"),
+    ("differences_open", CASE, "nothing differed that should not"),
+    (
+        "differences_open",
+        case(differences=(difference("a", "known"), difference("b", "next sprint"))),
+        "all 2 differences of the rehearsal are disposed of",
+    ),
+    ("prod_changed_since", CASE, "not looked at since; the promotion looks before it begins"),
+    ("prod_changed_since", looked_at(), "prod's facts as of 1 h ago are those that were rehearsed against"),
+    ("prod_changed_since", by_hand(timedelta(hours=4)), "not looked at since; the promotion looks before it begins"),
+    ("escape_open", CASE, "no escaped defect of webshop is open"),
     ("locked", CASE, "prod is not locked"),
     ("busy", CASE, "nothing runs on prod"),
 ]
@@ -168,3 +222,11 @@ def test_who_counts_as_a_further_admin(given: dict[str, str], by: str, counted: 
     found = gate("approvals_missing", of)
     assert found.detail == f"{counted} of 2 needed"
     assert found.shut is (counted < 2)
+
+
+@pytest.mark.parametrize(("code", "of", "detail", "hint"), SHUT)
+def test_an_emergency_opens_the_three_gates_that_it_may_and_no_other(
+    code: str, of: Case, detail: str, hint: str
+) -> None:
+    assert {"frozen", "rehearsal_too_old", "approvals_missing"} == EMERGENCY_OPENS
+    assert [gate.code for gate in shut(of, emergency=True)] == ([] if code in EMERGENCY_OPENS else [code])

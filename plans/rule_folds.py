@@ -1,0 +1,184 @@
+"""Decides how the records around a deployment change the documents, and what the channel is to be told of them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from plans import rule_events as e
+from plans.events import Entry
+from plans.folds import Changes, Documents, Fold, change_run, due, notice, run
+from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Waiver
+
+REVIEWED_WITHIN = timedelta(days=2)
+"""In which what was done past the rules must have its written review."""
+
+
+def _difference_found(documents: Documents, entry: Entry, event: e.DifferenceFound) -> Changes:
+    found = Difference(
+        run=event.run,
+        key=event.key,
+        fact=event.fact,
+        host=event.host,
+        kind=event.kind,
+        brief=event.brief,
+        at=entry.at,
+    )
+    told = due(entry, f"run/{event.run}/difference/{event.key}", run(documents, event.run))
+    return {("differences", f"{event.run}/{event.key}"): found} | told
+
+
+def _difference_disposed(documents: Documents, entry: Entry, event: e.DifferenceDisposed) -> Changes:
+    key = ("differences", f"{event.run}/{event.key}")
+    found = documents.get(key)
+    if not isinstance(found, Difference):
+        return {}
+    disposed = replace(found, disposed=event.reason, disposed_by=entry.by, disposed_at=entry.at)
+    return {key: disposed} | notice(entry)
+
+
+def _waiver_given(documents: Documents, entry: Entry, event: e.WaiverGiven) -> Changes:
+    waiver = Waiver(
+        environment=event.environment,
+        fact=event.fact,
+        until=event.until,
+        reason=event.reason,
+        by=entry.by,
+        at=entry.at,
+    )
+    return {("waivers", f"{event.environment}/{event.fact}"): waiver} | notice(entry)
+
+
+def _waiver_used(documents: Documents, entry: Entry, event: e.WaiverUsed) -> Changes:
+    found, waiver = run(documents, event.run), None
+    if found is not None:
+        waiver = documents.get(("waivers", f"{found.environment}/{event.fact}"))
+    if found is None or not isinstance(waiver, Waiver):
+        return {}
+    said = f"{event.fact} differs from prod, waived by <@{waiver.by}> until {waiver.until[:10]}: {waiver.reason}"
+    return {} if said in found.cautions else change_run(documents, event.run, cautions=(*found.cautions, said))
+
+
+def _hand_seen(documents: Documents, entry: Entry, event: e.HandSeen) -> Changes:
+    found = run(documents, event.run)
+    said = f"a hand on {event.host}: {event.what}"
+    if found is None or said in found.unclean:
+        return {}
+    return change_run(documents, event.run, unclean=(*found.unclean, said))
+
+
+def _inspection_opened(documents: Documents, entry: Entry, event: e.InspectionOpened) -> Changes:
+    opened = Inspection(environment=event.environment, run=event.run, until=event.until, at=entry.at)
+    return {("inspections", event.environment): opened}
+
+
+def _inspection_entered(documents: Documents, entry: Entry, event: e.InspectionEntered) -> Changes:
+    key = ("inspections", event.environment)
+    found = documents.get(key)
+    if not isinstance(found, Inspection) or found.run != event.run:
+        return {}
+    people = tuple(dict.fromkeys((*found.people, *event.people)))
+    hosts = tuple(dict.fromkeys((*found.hosts, *event.hosts)))
+    return {key: replace(found, people=people, hosts=hosts)} | notice(entry)
+
+
+def _inspection_closed(documents: Documents, entry: Entry, event: e.InspectionClosed) -> Changes:
+    key = ("inspections", event.environment)
+    found = documents.get(key)
+    return {key: None} if isinstance(found, Inspection) and found.run == event.run else {}
+
+
+def _change_outside(documents: Documents, entry: Entry, event: e.ChangeOutside) -> Changes:
+    outside = Outside(environment=event.environment, reason=event.reason, by=entry.by, at=entry.at)
+    what = f"{event.environment} was changed by hand: {event.reason}"
+    return {("outside", event.environment): outside} | _to_review(entry, event.environment, what) | notice(entry)
+
+
+def _promotion_forced(documents: Documents, entry: Entry, event: e.PromotionForced) -> Changes:
+    what = f"{event.release} was promoted past {', '.join(event.gates)}: {event.reason}"
+    return _to_review(entry, event.release, what) | notice(entry)
+
+
+def _to_review(entry: Entry, subject: str, what: str) -> Changes:
+    by_then = (datetime.fromisoformat(entry.at) + REVIEWED_WITHIN).isoformat()
+    return {("reviews", subject): Review(subject=subject, what=what, by=entry.by, at=entry.at, due=by_then)}
+
+
+def _review_given(documents: Documents, entry: Entry, event: e.ReviewGiven) -> Changes:
+    known = ("reviews", event.subject) in documents
+    return {("reviews", event.subject): None} | notice(entry) if known else {}
+
+
+def _approval_asked(documents: Documents, entry: Entry, event: e.ApprovalAsked) -> Changes:
+    asked = Approval(
+        release=event.release,
+        digest=event.digest,
+        plans=event.plans,
+        asked_by=entry.by,
+        at=entry.at,
+        until=event.until,
+    )
+    return {("approvals", event.release): asked} | notice(entry)
+
+
+def _approval_refused(documents: Documents, entry: Entry, event: e.ApprovalRefused) -> Changes:
+    key = ("approvals", event.release)
+    found = documents.get(key)
+    if not isinstance(found, Approval):
+        return {}
+    return {key: replace(found, refused=event.reason, refused_by=entry.by)} | notice(entry)
+
+
+def _escape_recorded(documents: Documents, entry: Entry, event: e.EscapeRecorded) -> Changes:
+    escape = Escape(id=event.escape, app=event.app, release=event.release, text=event.text, by=entry.by, at=entry.at)
+    return {("escapes", event.escape): escape} | notice(entry)
+
+
+def _escape_tried(documents: Documents, entry: Entry, event: e.EscapeTried) -> Changes:
+    key = ("escapes", event.escape)
+    found = documents.get(key)
+    if not isinstance(found, Escape):
+        return {}
+    return {key: replace(found, tried=found.tried | {event.release: event.outcome}, check=event.check)}
+
+
+def _escape_closed(documents: Documents, entry: Entry, event: e.EscapeClosed) -> Changes:
+    key = ("escapes", event.escape)
+    found = documents.get(key)
+    if not isinstance(found, Escape) or not found.open:
+        return {}
+    closed = replace(
+        found,
+        closed=event.how,
+        check=event.check or found.check,
+        closed_on=event.release,
+        closed_by=entry.by,
+        reason=event.reason,
+    )
+    return {key: closed} | notice(entry)
+
+
+def _check_assigned(documents: Documents, entry: Entry, event: e.CheckAssigned) -> Changes:
+    assigned = Assigned(run=event.run, step=event.step, to=event.to, by=entry.by, at=entry.at)
+    return {("assigned", f"{event.run}/{event.step}"): assigned}
+
+
+FOLDS: dict[type[Any], Fold] = {
+    e.DifferenceFound: _difference_found,
+    e.DifferenceDisposed: _difference_disposed,
+    e.WaiverGiven: _waiver_given,
+    e.WaiverUsed: _waiver_used,
+    e.HandSeen: _hand_seen,
+    e.InspectionOpened: _inspection_opened,
+    e.InspectionEntered: _inspection_entered,
+    e.InspectionClosed: _inspection_closed,
+    e.ChangeOutside: _change_outside,
+    e.PromotionForced: _promotion_forced,
+    e.ReviewGiven: _review_given,
+    e.ApprovalAsked: _approval_asked,
+    e.ApprovalRefused: _approval_refused,
+    e.EscapeRecorded: _escape_recorded,
+    e.EscapeTried: _escape_tried,
+    e.EscapeClosed: _escape_closed,
+    e.CheckAssigned: _check_assigned,
+}

@@ -1,0 +1,127 @@
+"""Decides what is known of differences, waivers, inspections, reviews, approvals and escapes."""
+
+import msgspec
+
+from plans.bases import Document
+
+
+class Difference(Document, frozen=True, kw_only=True):
+    """Something that a run found and somebody must look at; open until `disposed` has an admin's reason."""
+
+    run: int
+    key: str
+    fact: str
+    host: str
+    kind: str
+    brief: str
+    at: str
+    disposed: str = ""
+    disposed_by: str = ""
+    disposed_at: str = ""
+
+    @property
+    def open(self) -> bool:
+        return not self.disposed
+
+
+class Waiver(Document, frozen=True, kw_only=True):
+    """An admin's word that a fact of an environment may differ, until a time."""
+
+    environment: str
+    fact: str
+    until: str
+    reason: str
+    by: str
+    at: str
+
+
+class Inspection(Document, frozen=True, kw_only=True):
+    """A failed staging that may be looked at until then; `people` were let in on `hosts`, by their keys."""
+
+    environment: str
+    run: int
+    until: str
+    at: str
+    people: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class Outside(Document, frozen=True, kw_only=True):
+    """The latest change of a prod that was made by hand."""
+
+    environment: str
+    reason: str
+    by: str
+    at: str
+
+
+class Review(Document, frozen=True, kw_only=True):
+    """What somebody must still write a review of; `subject` as it is typed, `due` in UTC, ISO 8601."""
+
+    subject: str
+    what: str
+    by: str
+    at: str
+    due: str
+
+
+class Approval(Document, frozen=True, kw_only=True):
+    """A release that further admins were asked to approve: these bytes, with these plans, until then.
+
+    `given`: who said yes, and when; `refused` the reason of who said no, which ends it.
+    """
+
+    release: str
+    digest: str
+    plans: str
+    asked_by: str
+    at: str
+    until: str
+    given: dict[str, str] = msgspec.field(default_factory=dict)
+    refused: str = ""
+    refused_by: str = ""
+
+
+class Escape(Document, frozen=True, kw_only=True):
+    """A defect that slipped through. `tried`: what its check said, by release; `closed`: how it was paid back."""
+
+    id: str
+    app: str
+    release: str
+    text: str
+    by: str
+    at: str
+    tried: dict[str, str] = msgspec.field(default_factory=dict)
+    closed: str = ""
+    check: str = ""
+    closed_on: str = ""
+    closed_by: str = ""
+    reason: str = ""
+
+    @property
+    def open(self) -> bool:
+        return not self.closed
+
+
+class Assigned(Document, frozen=True, kw_only=True):
+    """Who is to do a manual check of a run."""
+
+    run: int
+    step: int
+    to: str
+    by: str
+    at: str
+
+
+RuleDocument = Difference | Waiver | Inspection | Outside | Review | Approval | Escape | Assigned
+
+RULE_TABLES: dict[str, type[Document]] = {
+    "differences": Difference,
+    "waivers": Waiver,
+    "inspections": Inspection,
+    "outside": Outside,
+    "reviews": Review,
+    "approvals": Approval,
+    "escapes": Escape,
+    "assigned": Assigned,
+}
