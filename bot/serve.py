@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -117,6 +118,7 @@ class Bot:
         from slack_bolt.adapter.socket_mode import SocketModeHandler
 
         self._socket = SocketModeHandler(self.app, self.settings.config.slack.app_token)
+        self._socket.client.message_listeners.append(at_once)
         self._socket.connect()
         self.publisher.start()
         self.clock.start()
@@ -173,6 +175,12 @@ def _slack_app(settings: Settings) -> tuple[Any, Any]:
         process_before_response=True,  # our listeners are short: their ack is not polled for, their threads not shared
     )
     return app, client
+
+
+def at_once(client: Any, message: dict[str, Any], raw: str | None = None) -> None:
+    """Lets no acknowledgement wait for Slack's word on the one before it, as TCP does; told of each new connection."""
+    if message.get("type") == "hello":
+        client.current_session.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _Masking(logging.Filter):
