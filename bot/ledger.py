@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,15 +228,16 @@ def hold(data_dir: Path) -> int:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        holder = os.pread(file, 100, 0).decode(errors="replace").strip() or "unknown"
+        holder = os.pread(file, 400, 0).decode(errors="replace").strip() or "unknown"
         os.close(file)
         raise Held(
             "data_dir_held",
             f"{data_dir} is held by another Quarterdeck, process {holder}.",
             "Stop that one first, or give this one a data_dir of its own.",
         ) from None
+    holder = f"{os.getpid()} on {socket.gethostname()} since {stamp(datetime.now(UTC))}"
     os.ftruncate(file, 0)
-    os.pwrite(file, str(os.getpid()).encode(), 0)
+    os.pwrite(file, holder.encode(), 0)
     return file
 
 
