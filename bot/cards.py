@@ -92,7 +92,7 @@ def state(run: Run, waits_for: Run | None) -> str:
     if waits_for:
         return f"Waiting for run {waits_for.number}"
     if not run.steps:
-        return "About to begin"
+        return "Starting over" if run.restarts else "About to begin"
     return "Watching" if run.phase == "watch" else "Running"
 
 

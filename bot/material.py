@@ -143,6 +143,8 @@ class Materials:
             policy=self._settings.policy,
             manifest=package.manifest if package else None,
             executable=package.executable if package else (),
+            restarts=len(run.restarts),
+            own=run.own,
         )
 
     def _read(self, digest: str) -> Package:

@@ -29,6 +29,7 @@ from bot.blocks import (
 )
 from bot.cards import PHASES, emphasised, span, title, uncapitalised, verdict
 from bot.outlook import label, next_sentence
+from plans.engine import RESTARTS
 from plans.quantities import spell
 from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
 
@@ -82,6 +83,14 @@ def _step_row(step: StepRecord) -> str:
     where = listed(step.hosts)
     words = f"{step.outcome or 'interrupted'}, {spell(span([step]))}"
     return f"{_mark(step.outcome)} {line(step.name, 80)}" + (f" on {escape(where)}" if where else "") + f": {words}"
+
+
+def restart_reply(run: Run, count: int) -> Message:
+    """A run of staging starts over by itself; `count` says for which time."""
+    why = line(run.restarts[count - 1], 900)
+    back = "its own snapshot" if run.own else "what it began with"
+    said = f"Run {run.number} starts over by itself, from {back} ({count} of {RESTARTS}): {why}. Nothing is to be done."
+    return Message(said, (section(f"↻ {said}"),))
 
 
 def step_reply(run: Run, number: int, tails: Mapping[str, str]) -> Message:

@@ -12,9 +12,9 @@ from bot.crew import Crew
 from bot.masking import Masker
 from bot.material import Materials
 from bot.roles import Roles
-from plans.engine import Ask, Finish, Perform, Wait, WaitUntil, next_move
+from plans.engine import Ask, Finish, Perform, StartOver, Wait, WaitUntil, next_move
 from plans.errors import Refusal
-from plans.events import AccessDenied, RunAborting, RunDecided, RunFinished, RunStarted, StepStarted
+from plans.events import AccessDenied, RunAborting, RunDecided, RunFinished, RunRestarted, RunStarted, StepStarted
 from plans.phases import Plan
 from plans.records import Run
 from vmops.perform import Performer
@@ -153,7 +153,7 @@ class Runs:
 
     def waits_for(self, run: Run) -> Run | None:
         """The earlier run that holds the environment or one of the machines of a run that has done nothing yet."""
-        if run.steps or not run.active:
+        if run.begun or not run.active:
             return None
         for other in self.board.table(Run):
             shared = other.environment == run.environment or set(other.machines) & set(run.machines)
@@ -244,6 +244,9 @@ class Runs:
                     return plan, move
                 case Ask(step, why, choices):
                     pause(self.board, run, step.number, why, choices, "admins")
+                case StartOver(why):
+                    self.board.record("quarterdeck", RunRestarted(run=number, why=self._masker.text(why)))
+                    return self._next(number, None)
                 case WaitUntil(at):
                     self.wake(number, at)
                 case Finish(verdict, reason):
@@ -256,13 +259,13 @@ class Runs:
     def _refuse_stranger(self, number: int) -> None:
         """The role once more, when the work starts: who lost it since does not get it done."""
         run = self.board.run(number)
-        if run.steps or run.aborting or run.by == "quarterdeck" or self._roles.allowed(run.by, "admins"):
+        if run.begun or run.aborting or run.by == "quarterdeck" or self._roles.allowed(run.by, "admins"):
             return
         self.board.record(run.by, AccessDenied(command=f"{run.kind} {run.environment}", role="admins"))
         raise Refusal("not_admin", f"<@{run.by}> was no admin any more when the work was to start")
 
     def _held(self, run: Run) -> bool:
-        if run.steps or run.aborting:
+        if run.begun or run.aborting:
             return False
         if any(name == run.environment or set(held) & set(run.machines) for name, held in self.aside.items()):
             return True

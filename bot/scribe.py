@@ -107,6 +107,8 @@ class Scribe:
                 return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
             case ["run", number, "end"]:
                 return self._end(self._board.run(int(number)), noted)
+            case ["run", number, "restart", count]:
+                return replies.restart_reply(self._board.run(int(number)), int(count))
             case ["run", _, "phase", phase, last] if noted and noted.run:
                 return replies.phase_reply(noted.run, phase, int(last))
             case ["run", _, "step", step, _] if noted and noted.run:

@@ -26,8 +26,9 @@ class Outcome(msgspec.Struct, frozen=True):
     `exit` is the remote exit code where one is known; `output` the first bytes of standard output, as text (`keep` of
     Shell says how many), and `cut` whether there were more; `reason` one sentence for people where the result is not
     ok; `value` what a machine action found. `overdue` is true where a command is past its time and was left running,
-    because somebody must be asked first. `began` and `ended` are Unix times by the bot's clock: when the step began on
-    that machine, and when this action of it had ended.
+    because somebody must be asked first; `unknown` where a command has begun and nobody can tell how it ended. `began`
+    and `ended` are Unix times by the bot's clock: when the step began on that machine, and when this action of it had
+    ended.
     """
 
     result: Result
@@ -36,6 +37,7 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str = ""
     value: Any = None
     overdue: bool = False
+    unknown: bool = False
     cut: bool = False
     began: float = 0.0
     ended: float = 0.0

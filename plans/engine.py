@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from plans.phases import Plan, Planned
+from plans.quantities import spell
 from plans.records import HostStep, Run, StepRecord
 from plans.site import Written
 
@@ -15,8 +16,14 @@ ASKS = frozenset({"deploy", "rollback"})
 """Phases in which a written step that ends badly pauses the run and asks."""
 
 
+STAGING = frozenset({"rehearsal", "check", "restore_test", "reset"})
+"""Kinds of runs that may start over by themselves: nobody but Quarterdeck works on what they revert."""
+
 TRIES = 3
-"""How often a step that is `rerun: safe` is begun before somebody is asked."""
+"""How often a step that may be done again is begun before somebody is asked."""
+
+RESTARTS = 2
+"""How often a run of staging starts over by itself before somebody is asked."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -31,11 +38,15 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Perform(msgspec.Struct, frozen=True):
-    """Do this step on these hosts at once. `group_ok`: all earlier steps of its group were ok."""
+    """Do this step on these hosts at once.
+
+    `group_ok`: all earlier steps of its group were ok; `late`: seconds after its time that the group began.
+    """
 
     step: Planned
     places: tuple[Place, ...]
     group_ok: bool = True
+    late: float = 0.0
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -44,6 +55,12 @@ class Ask(msgspec.Struct, frozen=True):
     step: Planned
     why: str
     choices: tuple[str, ...]
+
+
+class StartOver(msgspec.Struct, frozen=True):
+    """Write down that the run starts over, and ask again with the plan that it has then."""
+
+    why: str
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -61,7 +78,7 @@ class Finish(msgspec.Struct, frozen=True):
     reason: str
 
 
-Move = Perform | Ask | Wait | WaitUntil | Finish
+Move = Perform | Ask | StartOver | Wait | WaitUntil | Finish
 
 
 def next_move(run: Run, plan: Plan, now: datetime) -> Move:
@@ -78,16 +95,18 @@ def next_move(run: Run, plan: Plan, now: datetime) -> Move:
         if record is not None and (begun := _under_way(record)):
             return Perform(step, begun, not bad)
         if record is not None and record.outcome in ("errored", "failed", "aborted"):
-            if not step.group and not run.aborting:
-                return _ended_badly(run, step, record)
+            if not run.aborting and (move := _helped(run, step, record, now, group_ok=not bad)) is not None:
+                return move
             bad.append((step, record))
+            if not step.group:
+                return _finish(run, bad)
         if record is not None and _ended(step, record):
             continue
         if run.aborting:
             return _finish(run, bad) if bad else _stopped(run, f"stopped by <@{run.aborted_by}> before “{step.name}”")
         if (due := _due(run, step)) > now:
             return WaitUntil(due)
-        return Perform(step, _places(step, record), not bad)
+        return Perform(step, _places(run, step, record), not bad, _late(run, plan, step))
     return _finish(run, bad) if bad else Finish("passed", "")
 
 
@@ -117,33 +136,69 @@ def _ended(step: Planned, record: StepRecord) -> bool:
     return bool(step.group) and len(told) == len(step.hosts)
 
 
-def _places(step: Planned, record: StepRecord | None) -> tuple[Place, ...]:
+def _places(run: Run, step: Planned, record: StepRecord | None) -> tuple[Place, ...]:
     known: dict[str, HostStep] = record.hosts if record else {}
     left = [host for host in step.hosts if host not in known or known[host].again]
     if step.serial and not step.group:
         left = left[: step.serial]
-    present = record.attempt if record else 1
+    present = record.attempt if record else 1 + run.spent.get(step.number, 0)
     retried = any(host.again and host.attempt == present for host in known.values())
     return tuple(Place(host, present + 1 if retried else present, False) for host in left)
 
 
-def _ended_badly(run: Run, step: Planned, record: StepRecord) -> Perform | Ask | Finish:
-    if places := _once_more(step, record):
-        return Perform(step, places)
+def _helped(
+    run: Run, step: Planned, record: StepRecord, now: datetime, *, group_ok: bool
+) -> Perform | StartOver | Ask | None:
+    """What is tried or asked before a bad ending counts; None where it counts."""
+    bad = {name: host for name, host in record.hosts.items() if host.outcome != "ok" and not host.again}
+    if places := _once_more(run, step, record, bad):
+        return Perform(step, places, group_ok)
+    interrupted = {name: host for name, host in bad.items() if host.interrupted}
     answer = run.answers.get(step.number)
-    given_up = answer is not None and answer.choice == "abort"
-    if step.written and step.phase in ASKS and not given_up and not _aborted(record):
+    if answer is not None and answer.choice == "abort":
+        return None
+    by_itself = run.kind in STAGING and len(run.restarts) < RESTARTS and group_ok
+    if interrupted and by_itself and interrupted.keys() == bad.keys():
+        return StartOver(_interrupted(step, interrupted))
+    if interrupted and step.written:
+        choices = ("retry", "skip", "abort") if step.phase != "protect" else ("retry", "abort")
+        return Ask(step, _evidence(step, interrupted, now), choices)
+    if step.written and step.phase in ASKS and not _aborted(record):
         return Ask(step, f"“{step.name}” {_story(record, record.outcome)}", ("retry", "skip", "abort"))
-    return _finish(run, [(step, record)])
+    return None
 
 
-def _once_more(step: Planned, record: StepRecord) -> tuple[Place, ...]:
-    """Where a step was interrupted that may be run again (`rerun: safe`): nobody needs to be asked."""
-    bad = [(name, host) for name, host in record.hosts.items() if host.outcome != "ok" and not host.again]
-    safe = isinstance(step.step, Written) and step.step.rerun == "safe" and record.attempt < TRIES
-    if not safe or any(host.outcome != "errored" or host.exit is not None for _, host in bad):
+def _once_more(run: Run, step: Planned, record: StepRecord, bad: dict[str, HostStep]) -> tuple[Place, ...]:
+    """Where a step may be done again without anybody being asked: nobody knows how it ended, and it does no harm.
+
+    What somebody wrote and calls `rerun: safe` is, whatever lost it; the rest only where Quarterdeck was interrupted.
+    """
+    if not step.repeatable or record.attempt - run.spent.get(step.number, 0) >= TRIES:
         return ()
-    return tuple(Place(name, record.attempt + 1, False) for name, _ in bad)
+    if any(host.outcome != "errored" or host.exit is not None for host in bad.values()):
+        return ()
+    if not isinstance(step.step, Written) and not all(host.interrupted for host in bad.values()):
+        return ()
+    return tuple(Place(name, record.attempt + 1, False) for name in bad)
+
+
+def _interrupted(step: Planned, hosts: dict[str, HostStep]) -> str:
+    """Why a run starts over: what was interrupted, and what the hosts say of it."""
+    said = dict.fromkeys(host.reason.partition("\n")[0] for host in hosts.values())
+    where = ", ".join(name for name in hosts if name)
+    return f"“{step.name}” was interrupted{where and f' on {where}'}: {'; '.join(said)}"
+
+
+def _evidence(step: Planned, hosts: dict[str, HostStep], now: datetime) -> str:
+    """What an admin must know to answer for a step of which nobody knows how it ended."""
+    told = [f"Quarterdeck was off while “{step.name}” ran, and nobody can tell how it ended:"]
+    for name, host in hosts.items():
+        began = datetime.fromisoformat(host.started)
+        ago = spell(max(0.0, (now - began).total_seconds()))
+        told.append(f"{name or 'attempt'}: attempt {host.attempt} began {ago} ago ({began:%Y-%m-%d %H:%M:%S} UTC).")
+        told.append(host.reason)
+    told.append("Look there before you answer: retry does it once more from its beginning, also what it had done.")
+    return "\n".join(told)
 
 
 def _aborted(record: StepRecord) -> bool:
@@ -181,5 +236,16 @@ def _due(run: Run, step: Planned) -> datetime:
     first = min((r for r in run.steps.values() if r.phase == step.phase), key=lambda r: r.number, default=None)
     if not step.after or first is None:
         return datetime.fromisoformat(run.at)
-    begun = min(datetime.fromisoformat(host.started) for host in first.hosts.values())
-    return begun + timedelta(seconds=step.after)
+    return _began(first) + timedelta(seconds=step.after)
+
+
+def _late(run: Run, plan: Plan, step: Planned) -> float:
+    """Seconds from when a group was due to when its first step began."""
+    group = [run.steps[one.number] for one in plan.steps if one.group == step.group and one.number in run.steps]
+    if not step.after or not group:
+        return 0.0
+    return max(0.0, (_began(group[0]) - _due(run, step)).total_seconds())
+
+
+def _began(record: StepRecord) -> datetime:
+    return min(datetime.fromisoformat(host.started) for host in record.hosts.values())

@@ -2,9 +2,8 @@
 
 import msgspec
 
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The data of one ledger record; its tag is the record's `type`. Fields not known here are ignored when read."""
+from plans.bases import Event
+from plans.rule_events import RuleEvent
 
 
 class ConfigLoaded(Event, frozen=True, kw_only=True, tag="config.loaded"):
@@ -73,6 +72,8 @@ class RunAborting(Event, frozen=True, kw_only=True, tag="run.aborting"):
 
 
 class RunRestarted(Event, frozen=True, kw_only=True, tag="run.restarted"):
+    """A run of staging starts over by itself, from its snapshot; `why`: what was interrupted, what the host says."""
+
     run: int
     why: str
 
@@ -88,7 +89,19 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     of: int = 1
 
 
+class JobStarted(Event, frozen=True, kw_only=True, tag="job.started"):
+    """A command that may not be run twice has begun on its host: where nothing is left of it, it is not begun anew."""
+
+    run: int
+    step: int
+    host: str | None
+    attempt: int
+    job: str
+
+
 class StepFinished(Event, frozen=True, kw_only=True, tag="step.finished"):
+    """`interrupted`: Quarterdeck was off while it ran, and nobody can know how it ended."""
+
     run: int
     step: int
     host: str | None
@@ -98,6 +111,7 @@ class StepFinished(Event, frozen=True, kw_only=True, tag="step.finished"):
     seconds: float
     log: str
     reason: str = ""
+    interrupted: bool = False
 
 
 class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused"):
@@ -135,9 +149,12 @@ class PromotionScheduled(Event, frozen=True, kw_only=True, tag="promotion.schedu
 
 
 class PromotionUnscheduled(Event, frozen=True, kw_only=True, tag="promotion.unscheduled"):
+    """`asked`: who had scheduled it and must see to it now; empty where somebody took it back."""
+
     release: str
     at: str
     reason: str = ""
+    asked: str = ""
 
 
 class SnapshotTaken(Event, frozen=True, kw_only=True, tag="snapshot.taken"):
@@ -243,18 +260,23 @@ class ApprovalGiven(Event, frozen=True, kw_only=True, tag="approval.given"):
 
 
 class WatchChecked(Event, frozen=True, kw_only=True, tag="watch.checked"):
+    """`late`: seconds by which the mark's checks began after their time, because the bot was off then."""
+
     run: int
     mark: str
     ok: bool
+    late: float = 0.0
 
 
 AnyEvent = (
     ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied | CtlUsed
-    | RunStarted | RunAborting | RunRestarted | StepStarted | StepFinished | RunPaused | RunDecided | RunFinished
+    | RunStarted | RunAborting | RunRestarted | RunPaused | RunDecided | RunFinished
+    | StepStarted | JobStarted | StepFinished
     | PromotionRefused | PromotionScheduled | PromotionUnscheduled | SnapshotTaken | SnapshotRemoved
     | RestoreMeasured | RestoreReused | MachineReplaced
     | FactsCollected | IsolationJudged | IsolationAttested | MessagePosted | EnvironmentLocked | EnvironmentUnlocked
     | FreezeSet | FreezeLifted | ApprovalGiven | WatchChecked
+    | RuleEvent
 )  # fmt: skip
 
 

@@ -308,7 +308,7 @@ class Mark(Own, frozen=True):
     mark: str
 
     def actions(self, site: Site) -> Actions:
-        yield Record(WatchChecked(run=site.run, mark=self.mark, ok=site.group_ok))
+        yield Record(WatchChecked(run=site.run, mark=self.mark, ok=site.group_ok, late=site.late))
         return OK
 
 

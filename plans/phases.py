@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from plans.checks import Check, Healthy
+from plans.checks import Check, Healthy, RunCheck
 from plans.environment import App, Environment, Host, Policy
 from plans.errors import Refusal
 from plans.machinery import Mark, Unpack
@@ -44,6 +44,17 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     after: float = 0.0
     given: Given | None = None
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be done again where nobody knows how it ended.
+
+        The machinery's own steps look first, a request only looks, a watch repeats its checks anyway; of all other
+        commands whoever wrote them must say so.
+        """
+        if isinstance(self.step, Written):
+            return self.step.rerun == "safe"
+        return self.phase == "watch" or not isinstance(self.step, RunCheck)
+
 
 class Plan(msgspec.Struct, frozen=True):
     """All steps of a run, in order, numbered from 1."""
@@ -75,6 +86,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     this run saw its isolation violated before it was interrupted.
     `executable` are the paths of the package that unpacking makes executable. `at` is when the run was started, ISO
     8601: what is judged by its age is judged as of then, and stays so.
+    `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
     """
 
     run: int
@@ -88,18 +100,21 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     manifest: Manifest | None = None
     executable: tuple[str, ...] = ()
+    restarts: int = 0
+    own: dict[str, Kept] = {}
 
     def older(self) -> dict[str, tuple[str, ...]]:
-        """References of our snapshots of earlier runs, by host, the latest last."""
+        """References of our snapshots to go back to, by host, the latest last."""
         return {host: tuple(k.reference for k in kept) for host, kept in self.kept().items()}
 
     def kept(self) -> dict[str, tuple[Kept, ...]]:
-        """Our snapshots of earlier runs as they were when this one began, by host, the latest last."""
+        """Our snapshots as they were when this run began, or last started over, by host, the latest last."""
         removed = self.state.removed.get(self.run, {})
         found = {}
-        for host in dict.fromkeys((*removed, *self.state.snapshots)):
+        for host in dict.fromkeys((*removed, *self.state.snapshots, *self.own)):
             all_of_it = (*removed.get(host, ()), *self.state.snapshots.get(host, ()))
-            found[host] = tuple(sorted((k for k in all_of_it if k.run < self.run), key=lambda k: k.run))
+            earlier = sorted((k for k in all_of_it if k.run < self.run), key=lambda k: k.run)
+            found[host] = (*earlier, *((self.own[host],) if host in self.own else ()))
         return found
 
 

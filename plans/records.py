@@ -2,9 +2,8 @@
 
 import msgspec
 
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A folded document; it changes only by `plans.board.apply`."""
+from plans.bases import Document
+from plans.rule_records import RULE_TABLES, RuleDocument
 
 
 class Release(Document, frozen=True, kw_only=True):
@@ -37,7 +36,10 @@ class Release(Document, frozen=True, kw_only=True):
 
 
 class HostStep(Document, frozen=True, kw_only=True):
-    """A step on one host: the latest attempt. `outcome` is empty while it is under way."""
+    """A step on one host: the latest attempt. `outcome` is empty while it is under way.
+
+    `jobs`: its commands that are known to have begun on the host; `interrupted`: nobody can know how it ended.
+    """
 
     attempt: int
     started: str
@@ -47,6 +49,8 @@ class HostStep(Document, frozen=True, kw_only=True):
     log: str = ""
     reason: str = ""
     again: bool = False
+    jobs: tuple[str, ...] = ()
+    interrupted: bool = False
 
 
 class StepRecord(Document, frozen=True, kw_only=True):
@@ -104,12 +108,27 @@ class Measured(Document, frozen=True, kw_only=True):
     artifact_age: float | None
 
 
+class Kept(Document, frozen=True, kw_only=True):
+    """A snapshot of ours. `restored`: when what it holds was restored, by which run, by which steps (their digest)."""
+
+    run: int
+    reference: str
+    name: str
+    at: str
+    restored: str = ""
+    restored_by: int = 0
+    recipe: str = ""
+
+
 class Run(Document, frozen=True, kw_only=True):
     """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on.
 
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
     `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
     `restored`: when the data that it stands on was restored, by the run `restored_by`; `restores` are its own.
+    `restarts`: why it started over, each time. Its steps are those since then; `spent` are the attempts that each step,
+    by its number, had before, and `own` the run's own snapshots that it went back to, by host.
+    `late`: by how many seconds a mark of the watch came late.
     """
 
     number: int
@@ -139,6 +158,10 @@ class Run(Document, frozen=True, kw_only=True):
     restored_by: int = 0
     restores: tuple[Measured, ...] = ()
     marks: dict[str, bool] = {}
+    late: dict[str, float] = {}
+    restarts: tuple[str, ...] = ()
+    spent: dict[int, int] = {}
+    own: dict[str, Kept] = {}
     verdict: str = ""
     reason: str = ""
     finished: str = ""
@@ -149,6 +172,11 @@ class Run(Document, frozen=True, kw_only=True):
         return not self.verdict
 
     @property
+    def begun(self) -> bool:
+        """Whether any of its steps was ever begun."""
+        return bool(self.steps or self.restarts)
+
+    @property
     def holds(self) -> bool:
         """Whether others must wait for its environment and machines: a watch holds nothing."""
         return self.active and self.phase != "watch"
@@ -156,18 +184,6 @@ class Run(Document, frozen=True, kw_only=True):
     @property
     def clean(self) -> bool:
         return not self.unclean
-
-
-class Kept(Document, frozen=True, kw_only=True):
-    """A snapshot of ours. `restored`: when what it holds was restored, by which run, by which steps (their digest)."""
-
-    run: int
-    reference: str
-    name: str
-    at: str
-    restored: str = ""
-    restored_by: int = 0
-    recipe: str = ""
 
 
 class Attested(Document, frozen=True, kw_only=True):
@@ -223,7 +239,7 @@ class Due(Document, frozen=True, kw_only=True):
     seq: int
 
 
-AnyDocument = Release | Run | EnvironmentState | Freeze | Loaded | Due
+AnyDocument = Release | Run | EnvironmentState | Freeze | Loaded | Due | RuleDocument
 Key = tuple[str, str]
 """A document's table and its name there: ("releases", "R-1"), ("runs", "3"), ("outbox", "run/3/end")."""
 
@@ -234,4 +250,5 @@ TABLES: dict[str, type[Document]] = {
     "freezes": Freeze,
     "configs": Loaded,
     "outbox": Due,
+    **RULE_TABLES,
 }

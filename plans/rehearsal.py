@@ -92,9 +92,9 @@ def _fit_again(draft: Draft, material: Material, earlier: Kept, phase: str) -> G
     A prod that has changed since is seen when staging is compared with it.
     """
     _power_on(draft, material)
-    age = spell(_age(material, earlier))
+    when = "by this run" if earlier.run == material.run else f"{spell(_age(material, earlier))} ago"
     reuse = Reuse(of=earlier.restored_by, restored=earlier.restored)
-    draft.own("restore", f"Restored {age} ago: reverted to, not restored again", reuse)
+    draft.own("restore", f"Restored {when}: reverted to, not restored again", reuse)
     changed = Given(_confirm(draft, material, reused=True))
     if changed.steps:
         with draft.given(changed):
@@ -162,6 +162,7 @@ def _anew(material: Material, step: RestoreClone) -> MakeAnew:
         isolation=_isolation(material),
         attested=material.attested,
         older=material.older(),
+        restarts=material.restarts,
     )
 
 
@@ -181,8 +182,12 @@ def _confirm(draft: Draft, material: Material, *, reused: bool = False) -> tuple
 
 
 def _keep(draft: Draft, phase: str, material: Material, *, anew: bool) -> None:
-    """A snapshot of every VM as it was restored; `anew`: in this run, so that the older ones are gone already."""
-    older = {} if anew else material.older()
+    """A snapshot of every VM as it was restored; `anew`: in this run, so that the older ones are gone already.
+
+    One that the run took before it started over stays, and is found to be there.
+    """
+    kept = {} if anew else material.kept()
+    older = {host: tuple(k.reference for k in each if k.run < material.run) for host, each in kept.items()}
     step = KeepSnapshot(older=older, recipe=_recipe(material.target) if material.target.restore else "")
     draft.own(phase, "Take a snapshot", step, with_vm(material.target))
 

@@ -76,7 +76,8 @@ class MakeAnew(msgspec.Struct, frozen=True, kw_only=True):
     """A host's VM replaced by a clone of its source; the VM before it is destroyed when the clone answers, not earlier.
 
     The clone is proved isolated before it is powered on. Where anything goes wrong, the VM before it is put back.
-    `sources`: by host; `older`: our snapshots of the VMs, which go with them.
+    `sources`: by host; `older`: our snapshots of the VMs, which go with them. A run that starts over (`restarts`)
+    makes its clone another time.
     """
 
     name: str
@@ -86,10 +87,12 @@ class MakeAnew(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation
     attested: Attested | None
     older: dict[str, tuple[str, ...]]
+    restarts: int = 0
 
     def actions(self, site: Site) -> Actions:
         host = site.host or ""
-        token = f"quarterdeck-{site.ledger}-run-{site.run}-{host.replace('/', '-')}"
+        again = f".{self.restarts}" if self.restarts else ""
+        token = f"quarterdeck-{site.ledger}-run-{site.run}{again}-{host.replace('/', '-')}"
         off = yield Power(site.at, on=False)
         if not off.ok:
             return off

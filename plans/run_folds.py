@@ -35,6 +35,24 @@ def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) ->
     return change_run(documents, event.run, aborting="now" if event.now else "after this step", aborted_by=entry.by)
 
 
+def _run_restarted(documents: Documents, entry: e.Entry, event: e.RunRestarted) -> Changes:
+    """Everything is done again, by a plan that is made of the snapshots which stand now; what was forgiven stays."""
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    state = environment(documents, found.environment)
+    own = {host: kept[-1] for host, kept in state.snapshots.items() if kept and kept[-1].run == found.number}
+    spent = found.spent | {number: record.attempt for number, record in found.steps.items()}
+    restarts = (*found.restarts, event.why)
+    over = replace(found, restarts=restarts, spent=spent, own=own, steps={}, phase="", answers={}, question=None)
+    if not own:
+        over = replace(over, restored="", restored_by=0, restores=())
+    changes: Changes = {("runs", str(event.run)): over}
+    removed = {number: theirs for number, theirs in state.removed.items() if number != event.run}
+    changes |= change_environment(documents, found.environment, removed=removed)
+    return changes | due(entry, f"run/{event.run}/restart/{len(restarts)}")
+
+
 def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) -> Changes:
     found = run(documents, event.run)
     if found is None:
@@ -44,7 +62,8 @@ def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) ->
     )
     begun = HostStep(attempt=event.attempt, started=entry.at)
     record = replace(record, hosts=record.hosts | {event.host or "": begun})
-    changes = change_run(documents, event.run, phase=event.phase, steps=found.steps | {event.step: record})
+    steps, total = found.steps | {event.step: record}, max(found.total, event.step)
+    changes = change_run(documents, event.run, phase=event.phase, steps=steps, total=total)
     if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
         changes |= _deployed(documents, found)
     return changes | _phase_ended(found, entry, event.phase)
@@ -58,6 +77,16 @@ def _phase_ended(found: Run, entry: e.Entry, phase: str) -> Changes:
     return due(entry, f"run/{found.number}/phase/{found.phase}/{max(own)}", found)
 
 
+def _job_started(documents: Documents, entry: e.Entry, event: e.JobStarted) -> Changes:
+    found = run(documents, event.run)
+    record = found.steps.get(event.step) if found else None
+    host = record.hosts.get(event.host or "") if record else None
+    if found is None or record is None or host is None:
+        return {}
+    record = replace(record, hosts=record.hosts | {event.host or "": replace(host, jobs=(*host.jobs, event.job))})
+    return change_run(documents, event.run, steps=found.steps | {event.step: record})
+
+
 def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) -> Changes:
     found = run(documents, event.run)
     record = found.steps.get(event.step) if found else None
@@ -65,7 +94,13 @@ def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) 
     if found is None or record is None or host is None:
         return {}
     done = replace(
-        host, outcome=event.outcome, exit=event.exit, seconds=event.seconds, log=event.log, reason=event.reason
+        host,
+        outcome=event.outcome,
+        exit=event.exit,
+        seconds=event.seconds,
+        log=event.log,
+        reason=event.reason,
+        interrupted=event.interrupted,
     )
     record = replace(record, hosts=record.hosts | {event.host or "": done})
     changes = change_run(documents, event.run, steps=found.steps | {event.step: record})
@@ -195,14 +230,17 @@ def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) 
     found = run(documents, event.run)
     if found is None:
         return {}
-    changes = change_run(documents, event.run, marks=found.marks | {event.mark: event.ok})
+    marks, late = found.marks | {event.mark: event.ok}, found.late | {event.mark: event.late}
+    changes = change_run(documents, event.run, marks=marks, late=late)
     return changes | due(entry, f"run/{event.run}/mark/{event.mark}", found)
 
 
 FOLDS: dict[type[Any], Fold] = {
     e.RunStarted: _run_started,
     e.RunAborting: _run_aborting,
+    e.RunRestarted: _run_restarted,
     e.StepStarted: _step_started,
+    e.JobStarted: _job_started,
     e.StepFinished: _step_finished,
     e.RunPaused: _run_paused,
     e.RunDecided: _run_decided,

@@ -20,7 +20,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     `base` is the directory on the host that is this ledger's own, `ledger` the ledger's short name; `log` is the
     step's log, relative to the data directory; `digest` and `suffix` (.zip or .tar.gz) name the
     release's archive; `in_package` says that written steps start in the unpacked package, not in the login directory;
-    `group_ok` says whether all earlier steps of the same group were ok; `shell_of_host` is sh or powershell.
+    `group_ok` says whether all earlier steps of the same group were ok, `late` how many seconds after its time the
+    group began; `shell_of_host` is sh or powershell.
     """
 
     run: int
@@ -36,6 +37,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     production: bool = False
     in_package: bool = False
     group_ok: bool = True
+    late: float = 0.0
     shell_of_host: str = "sh"
 
     @property

@@ -311,3 +311,50 @@ def test_nothing_is_made_of_what_the_ledger_never_began() -> None:
 
 def _finished(host: str, outcome: str, run: int = 1) -> e.StepFinished:
     return e.StepFinished(run=run, step=1, host=host, attempt=1, outcome=outcome, exit=None, seconds=1.0, log="")
+
+
+class TestStartedOver:
+    STEPS = plan(planned(1, "power_on", "web", "db", written=False), planned(2, "restore"), planned(3, "snapshot"))
+
+    def story(self) -> Story:
+        story = Story().begin().step(self.STEPS).step(self.STEPS)
+        old = e.SnapshotTaken(run=0, host="web", snapshot="s-0", environment="staging", name="q")
+        gone = e.SnapshotRemoved(run=1, host="web", snapshot="s-0", environment="staging")
+        measured = e.RestoreMeasured(run=1, host="db", artifact_age_seconds=None, seconds=1.0, name="Restore")
+        return story.tell(old, gone, measured)
+
+    def restart(self, story: Story) -> Story:
+        return story.tell(e.RunRestarted(run=1, why="“Step 2” was interrupted on web: gone"))
+
+    def test_its_steps_and_answers_are_gone_and_their_attempts_are_not(self) -> None:
+        story = self.restart(self.story())
+        run = story.run()
+        assert (run.steps, run.phase, run.answers, run.question) == ({}, "", {}, None)
+        assert run.spent == {1: 1, 2: 1}
+        assert run.begun
+        assert told(story)[-1] == "run/1/restart/1"
+        assert self.restart(story.step(self.STEPS)).run().spent == {1: 2, 2: 1}
+
+    def test_before_its_own_snapshot_there_is_nothing_to_go_back_to_but_what_stands(self) -> None:
+        story = self.restart(self.story())
+        assert (story.run().own, story.run().restored, story.run().restores) == ({}, "", ())
+        assert story.environment().removed == {}
+
+    def test_its_own_snapshot_is_known_whatever_becomes_of_it(self) -> None:
+        taken = e.SnapshotTaken(run=1, host="web", snapshot="s-1", environment="staging", name="q", recipe="r")
+        story = self.restart(self.story().tell(taken))
+        own = story.run().own["web"]
+        assert (own.reference, own.run, own.restored, own.recipe) == ("s-1", 1, story.run().restored, "r")
+        story.tell(e.SnapshotRemoved(run=1, host="web", snapshot="s-1", environment="staging"))
+        assert story.run().own["web"] == own
+
+    def test_no_step_is_beyond_the_last(self) -> None:
+        story = Story().begin()
+        assert story.tell(begun(1, planned(9), "web", 1)).run().total == 9
+
+
+def test_a_command_that_has_begun_is_known_as_long_as_its_attempt() -> None:
+    story = Story().begin().tell(begun(1, planned(1), "web", 1))
+    story.tell(e.JobStarted(run=1, step=1, host="web", attempt=1, job="1-1-1-web"))
+    assert story.run().steps[1].hosts["web"].jobs == ("1-1-1-web",)
+    assert story.tell(begun(1, planned(1), "web", 2)).run().steps[1].hosts["web"].jobs == ()

@@ -1,13 +1,16 @@
 """From a plan and what happened so far to the next move: tables of what a run does next."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from builders import Command, Story, begun, finished, paused, plan, planned
 
 from plans import events as e
-from plans.engine import Ask, Finish, Move, Perform, Wait, WaitUntil, outcome_in
-from plans.phases import Given
+from plans.checks import Http, HttpCheck, RunCheck
+from plans.engine import Ask, Finish, Move, Perform, StartOver, Wait, WaitUntil, outcome_in
+from plans.machinery import PowerOn
+from plans.phases import Given, Plan, Planned
 
 ABORT = e.RunAborting(run=1, now=False)
 ABORT_NOW = e.RunAborting(run=1, now=True)
@@ -25,6 +28,8 @@ def said(move: Move) -> str:
             return f"{verdict}" + (f": {reason}" if reason else "")
         case WaitUntil(at):
             return f"until {at.isoformat()}"
+        case StartOver(why):
+            return f"over: {why}"
         case Wait():
             return "wait"
 
@@ -347,6 +352,173 @@ class TestRunAgain:
         assert said(story.start(move).tell(*ended).move(self.SAFE)).startswith("ask 1")
 
 
+REBOOTED = "staging web: outcome unknown: the host was restarted while the command ran"
+CHECK = RunCheck(name="Step 2", on="web", run="true")
+PAGE = HttpCheck(name="Step 2", on="web", http=Http(url="http://127.0.0.1/"))
+RESTORE = Command(name="Step 1", on="web", run="./restore")
+
+
+class TestInterrupted:
+    """What an earlier process of the bot began, and nobody can know how it ended."""
+
+    STEPS = plan(planned(1, "power_on", written=False), planned(2, "deploy", "a", "b"), planned(3, "test"))
+
+    def interrupt(self, story: Story, steps: Plan, *hosts: str, reason: str = REBOOTED, **more: Any) -> Story:
+        """The next step begins everywhere, and these hosts' ends cannot be known after a restart."""
+        move = story.move(steps)
+        assert isinstance(move, Perform), move
+        story.start(move)
+        for place in move.places:
+            gone = place.host in hosts
+            told: dict[str, Any] = {"interrupted": True, "reason": reason} | more if gone else {}
+            outcome = "errored" if gone else "ok"
+            story.tell(finished(1, move.step.number, place.host, place.attempt, outcome, **told))
+        return story
+
+    def restart(self, story: Story, steps: Plan) -> Story:
+        move = story.move(steps)
+        assert isinstance(move, StartOver), move
+        return story.tell(e.RunRestarted(run=1, why=move.why))
+
+    @pytest.mark.parametrize("kind", ["rehearsal", "check", "restore_test", "reset"])
+    def test_a_run_of_staging_starts_over_and_says_what_was_interrupted_where_and_why(self, kind: str) -> None:
+        story = self.interrupt(begin(kind).step(self.STEPS), self.STEPS, "a")
+        assert said(story.move(self.STEPS)) == f"over: “Step 2” was interrupted on a: {REBOOTED}"
+
+    def test_only_the_first_line_of_what_is_known_is_the_reason(self) -> None:
+        story = self.interrupt(begin().step(self.STEPS), self.STEPS, "a", "b", reason="gone\nIts output ends:\n12 %")
+        assert said(story.move(self.STEPS)) == "over: “Step 2” was interrupted on a, b: gone"
+
+    def test_every_step_is_done_again_as_an_attempt_that_there_never_was(self) -> None:
+        story = self.interrupt(begin().step(self.STEPS), self.STEPS, "a")
+        seen = []
+        self.restart(story, self.STEPS)
+        while not isinstance(move := story.move(self.STEPS), Finish):
+            seen.append(said(move))
+            story.step(self.STEPS)
+        assert seen == ["1 web#2", "2 a#2 b#2", "3 web#1"]
+        assert said(move) == "passed"
+        assert story.run().clean
+        jobs = [
+            (x.event.step, x.event.host, x.event.attempt) for x in story.entries if isinstance(x.event, e.StepStarted)
+        ]
+        assert len(jobs) == len(set(jobs))
+
+    def test_at_most_twice_and_then_somebody_is_asked(self) -> None:
+        story = begin()
+        for _ in range(2):
+            self.restart(self.interrupt(story.step(self.STEPS), self.STEPS, "a"), self.STEPS)
+        self.interrupt(story.step(self.STEPS), self.STEPS, "a")
+        assert len(story.run().restarts) == 2
+        move = story.move(self.STEPS)
+        assert isinstance(move, Ask)
+        assert move.choices == ("retry", "skip", "abort")
+        story.ask(self.STEPS).answer("retry")
+        assert said(story.move(self.STEPS)) == "2 a#4"
+
+    def test_what_had_failed_and_was_forgiven_stays_with_the_run(self) -> None:
+        story = begin().step(self.STEPS).step(self.STEPS, "failed").ask(self.STEPS).answer("skip")
+        steps = plan(*self.STEPS.steps[:2], planned(3, "deploy"))
+        self.restart(self.interrupt(story, steps, "web"), steps)
+        assert story.run().unclean == story.run().forgiven == ("“Step 2” was skipped after it had failed",)
+
+    def test_a_known_failure_beside_it_is_not_started_over_from(self) -> None:
+        story = begin().step(self.STEPS)
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        story.start(move).tell(
+            finished(1, 2, "a", 1, "failed"), finished(1, 2, "b", 1, "errored", interrupted=True, reason=REBOOTED)
+        )
+        assert said(story.move(self.STEPS)).startswith("ask 2")
+
+    def test_a_failed_check_before_it_is_not_started_over_from(self) -> None:
+        steps = plan(planned(1, "test", group="deep"), planned(2, "test", group="deep", step=CHECK))
+        story = self.interrupt(begin().step(steps, "failed"), steps, "web")
+        assert said(story.move(steps)).startswith("ask 2")
+
+    @pytest.mark.parametrize("phase", ["restore", "confirm", "test"])
+    def test_nor_does_a_third_one_outside_the_deployment_end_the_run_unasked(self, phase: str) -> None:
+        steps = plan(planned(1, phase))
+        story = begin()
+        for _ in range(2):
+            self.restart(self.interrupt(story, steps, "web"), steps)
+        assert isinstance(self.interrupt(story, steps, "web").move(steps), Ask)
+
+    @pytest.mark.parametrize(
+        ("phase", "choices"),
+        [
+            ("protect", "retry abort"),
+            ("deploy", "retry skip abort"),
+            ("rollback", "retry skip abort"),
+            ("test", "retry skip abort"),
+        ],
+    )
+    def test_on_prod_an_admin_is_asked_with_the_evidence(self, phase: str, choices: str) -> None:
+        steps = plan(planned(1, phase, step=RESTORE), kind="promotion")
+        reason = f"{REBOOTED}\nIts output ends:\n> 12 of 40 tables"
+        story = self.interrupt(begin("promotion"), steps, "web", reason=reason)
+        story.now += timedelta(minutes=20)
+        move = story.move(steps)
+        assert isinstance(move, Ask)
+        assert move.why.splitlines() == [
+            "Quarterdeck was off while “Step 1” ran, and nobody can tell how it ended:",
+            "web: attempt 1 began 20 min 1 s ago (2026-11-23 21:00:03 UTC).",
+            REBOOTED,
+            "Its output ends:",
+            "> 12 of 40 tables",
+            "Look there before you answer: retry does it once more from its beginning, also what it had done.",
+        ]
+        assert " ".join(move.choices) == choices
+        story.ask(steps).answer("retry")
+        assert said(story.move(steps)) == "1 web#2"
+        assert story.run().clean
+
+    def test_whoever_aborts_makes_it_errored(self) -> None:
+        steps = plan(planned(1, "test", group="deep"), planned(2, "test", group="deep"), kind="promotion")
+        story = self.interrupt(begin("promotion"), steps, "web").ask(steps).answer("abort")
+        assert said(story.move(steps)) == "2 web#1"
+        assert said(story.step(steps).move(steps)) == f"errored: “Step 1” errored on web: {REBOOTED}"
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            planned(1, "deploy", step=Command(name="Step 1", on="web", run="true", rerun="safe")),
+            planned(1, "power_on", step=PowerOn(), written=False),
+            planned(1, "test", step=PAGE, group="critical"),
+            planned(1, "watch", step=CHECK, group="mark 10m"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["rehearsal", "promotion"])
+    def test_what_may_be_done_again_is_without_a_word(self, kind: str, step: Planned) -> None:
+        steps = plan(step, kind=kind)
+        story = self.interrupt(begin(kind), steps, "web")
+        assert said(story.move(steps)) == "1 web#2"
+        assert said(story.step(steps).move(steps)) == "passed"
+        assert story.run().clean
+
+    def test_what_the_machinery_cannot_find_out_three_times_is_errored(self) -> None:
+        steps = plan(planned(1, "protect", step=PowerOn(), written=False), kind="promotion")
+        story = begin("promotion")
+        for attempt in (1, 2, 3):
+            story.tell(begun(1, steps.step(1), "web", attempt))
+            story.tell(finished(1, 1, "web", attempt, "errored", interrupted=True, reason=REBOOTED))
+        assert said(story.move(steps)) == f"errored: “Step 1” errored on web: {REBOOTED}"
+
+    def test_who_stops_the_run_meanwhile_has_it_stopped(self) -> None:
+        story = self.interrupt(begin().step(self.STEPS), self.STEPS, "a").tell(ABORT, by="U02ADMIN")
+        assert said(story.move(self.STEPS)) == f"errored: “Step 2” errored on a: {REBOOTED}"
+
+    def test_a_safe_step_has_all_its_tries_again_after_a_restart(self) -> None:
+        safe = Command(name="Step 1", on="web", run="true", rerun="safe")
+        steps = plan(planned(1, step=safe), planned(2, "deploy"))
+        story = begin().step(steps, "errored").step(steps, "errored").step(steps)
+        self.restart(self.interrupt(story, steps, "web"), steps)
+        for attempt in (4, 5, 6):
+            assert said(story.move(steps)) == f"1 web#{attempt}"
+            story.step(steps, "errored")
+        assert isinstance(story.move(steps), Ask)
+
+
 class TestOverdue:
     """On prod a step past its time is left running until somebody says wait or stop."""
 
@@ -391,6 +563,17 @@ class TestWatch:
         assert isinstance(move, Perform)
         assert not move.group_ok
         assert said(story.step(self.STEPS).move(self.STEPS)) == "failed: “Step 2” failed on web: exit 1"
+
+    def test_marks_that_came_while_the_bot_was_off_are_each_done_once_and_late(self) -> None:
+        story = begin("promotion").step(self.STEPS)
+        began = story.now - timedelta(seconds=1)
+        story.now = began + timedelta(hours=1)
+        seen = []
+        while isinstance(move := story.move(self.STEPS), Perform):
+            seen.append((said(move), round(move.late)))
+            story.step(self.STEPS)
+        assert seen == [("2 web#1", 0), ("3 #1", 3001), ("4 web#1", 0)]
+        assert said(move) == "passed"
 
     def test_a_watch_holds_nothing(self) -> None:
         story = begin("promotion")

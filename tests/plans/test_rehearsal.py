@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NOW, load_app, material, staging
+from builders import NOW, drive, load_app, material, site, staging
 from msgspec.structs import replace
 
-from plans.actions import At
+from plans.actions import At, Outcome, PutClone
 from plans.environment import App
 from plans.errors import Refusal
 from plans.facts import Fact
@@ -321,6 +321,74 @@ class TestAnEarlierRestore:
         ended = EnvironmentState(name="staging", snapshots={"web": (new,), "db": (new,)}, removed={7: gone})
         assert lay_out(material(state=begun)) == before
         assert lay_out(material(state=ended)) == before
+
+
+class TestStartedOver:
+    """Run 7 began at NOW, restored staging and starts over; `own` are the snapshots that it had taken by then."""
+
+    def own(self, **changes: Any) -> dict[str, Kept]:
+        (take,) = [step.step for step in check(material()).steps if isinstance(step.step, KeepSnapshot)]
+        at = (NOW + timedelta(minutes=9)).isoformat()
+        new = Kept(run=7, reference="own", name="run 7", at=at, restored=at, restored_by=7, recipe=take.recipe)
+        return dict.fromkeys(("web", "db"), replace(new, **changes))
+
+    def standing(self, own: dict[str, Kept]) -> EnvironmentState:
+        return EnvironmentState(name="staging", snapshots={host: (kept,) for host, kept in own.items()})
+
+    def test_it_goes_back_to_its_own_snapshot_keeps_it_and_restores_only_where_prod_has_changed(self) -> None:
+        own = self.own()
+        plan = rehearsal(material(state=self.standing(own), own=own, restarts=1))
+        (back,) = [step.step for step in plan.steps if isinstance(step.step, GoBack)]
+        assert back.snapshots == {"web": "own", "db": "own"}
+        always = [step for step in plan.steps if step.given is None]
+        assert laid_out(Plan("", tuple(always)))[1:9] == [
+            *POWER_ON[1:],
+            "restore: Restored by this run: reverted to, not restored again ()",
+            *CONFIRM[1:],
+        ]
+        assert always[4].step == Reuse(of=7, restored=own["web"].restored)
+        agreed = [step.step for step in plan.steps if step.given and not step.given.skipped]
+        assert [step.older for step in agreed if isinstance(step, KeepSnapshot)] == [{"web": (), "db": ()}]
+        (remove,) = [step.step for step in plan.steps if isinstance(step.step, RemoveSnapshots)]
+        assert remove.older == {"web": ("own",), "db": ("own",)}
+
+    def test_before_its_own_snapshot_it_begins_as_it_began(self) -> None:
+        assert rehearsal(material(restarts=1)) == rehearsal(material())
+
+    def test_what_it_had_removed_is_not_gone_back_to(self) -> None:
+        plan = rehearsal(material(state=EnvironmentState(name="staging", removed={6: {"web": kept(5)}}), restarts=1))
+        (back,) = [step.step for step in plan.steps if isinstance(step.step, GoBack)]
+        assert back.snapshots == {}
+
+    def test_where_nothing_restores_its_own_snapshot_is_kept_as_well(self) -> None:
+        own = self.own(restored="", restored_by=0, recipe="")
+        bare = material(
+            state=self.standing(own), own=own, restarts=1, target=replace(staging(), restore=()), subjects=()
+        )
+        plan = rehearsal(bare)
+        (back,) = [step.step for step in plan.steps if isinstance(step.step, GoBack)]
+        (take,) = [step.step for step in plan.steps if isinstance(step.step, KeepSnapshot)]
+        assert back.snapshots == {"web": "own", "db": "own"}
+        assert take.older == {"web": (), "db": ()}
+
+    def test_its_plan_stays_what_it_was_whatever_the_run_does(self) -> None:
+        own = self.own()
+        before = rehearsal(material(state=self.standing(own), own=own, restarts=1))
+        gone = EnvironmentState(name="staging", removed={7: {"web": (own["web"],), "db": (own["db"],)}})
+        assert rehearsal(material(state=gone, own=own, restarts=1)) == before
+        new = {host: replace(one, reference="newer") for host, one in own.items()}
+        assert rehearsal(material(state=self.standing(new), own=own, restarts=1)) == before
+
+    def test_a_clone_is_made_another_time(self) -> None:
+        clone = RestoreClone(name="Clone the database", on="db", clone=CloneFrom(from_="db"))
+        plan = check(material(target=replace(staging(), restore=(clone,)), restarts=2))
+        (step,) = [step.step for step in plan.steps if isinstance(step.step, MakeAnew)]
+        lost = Outcome("errored", reason="no")
+        tokens = [drive(one, site(host="db"), Outcome("ok"), lost)[0][1] for one in (step, replace(step, restarts=0))]
+        assert [one.token for one in tokens if isinstance(one, PutClone)] == [
+            "quarterdeck-abc-run-7.2-db",
+            "quarterdeck-abc-run-7-db",
+        ]
 
 
 @pytest.mark.parametrize(
