@@ -11,19 +11,20 @@ from typing import Any, TypeVar
 from bot import read_model
 from bot.ledger import Ledger, Tail, digest_up_to
 from plans import board as folding
-from plans import folds, records, run_folds
+from plans import folds, records, rule_folds, rule_records, run_folds
+from plans.bases import Document
 from plans.board import apply, environment, release, run
 from plans.errors import Refusal
 from plans.events import AnyEvent, Entry
 
 log = logging.getLogger(__name__)
-D = TypeVar("D", bound=records.Document)
+D = TypeVar("D", bound=Document)
 
 SAVE_EVERY = 2000
 """Records between two writings of the read model: a start reads at most so many of the ledger's lines again."""
 
 FOLD = hashlib.sha256(
-    b"".join(Path(str(m.__file__)).read_bytes() for m in (folding, folds, run_folds, records))
+    b"".join(Path(str(m.__file__)).read_bytes() for m in (folding, folds, run_folds, rule_folds, records, rule_records))
 ).hexdigest()
 """What the read model was folded by: documents of another fold are not taken for this one's."""
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from plans import events as e
-from plans import run_folds
+from plans import rule_folds, run_folds
 from plans.folds import (
     Changes,
     Documents,
@@ -138,6 +138,7 @@ def _approval_given(documents: Documents, entry: e.Entry, event: e.ApprovalGiven
 
 _FOLDS: dict[type[Any], Fold] = {
     **run_folds.FOLDS,
+    **rule_folds.FOLDS,
     e.ConfigLoaded: _config_loaded,
     e.PackageHandedOff: _handed_off,
     e.ReleaseWithdrawn: _withdrawn,

@@ -1,7 +1,5 @@
 """Decides what is known of releases, runs and environments: the documents that the ledger folds into."""
 
-import msgspec
-
 from plans.bases import Document
 from plans.rule_records import RULE_TABLES, RuleDocument
 

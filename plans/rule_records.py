@@ -1,7 +1,5 @@
 """Decides what is known of differences, waivers, inspections, reviews, approvals and escapes."""
 
-import msgspec
-
 from plans.bases import Document
 
 
@@ -77,7 +75,7 @@ class Approval(Document, frozen=True, kw_only=True):
     asked_by: str
     at: str
     until: str
-    given: dict[str, str] = msgspec.field(default_factory=dict)
+    given: dict[str, str] = {}
     refused: str = ""
     refused_by: str = ""
 
@@ -91,7 +89,7 @@ class Escape(Document, frozen=True, kw_only=True):
     text: str
     by: str
     at: str
-    tried: dict[str, str] = msgspec.field(default_factory=dict)
+    tried: dict[str, str] = {}
     closed: str = ""
     check: str = ""
     closed_on: str = ""
