@@ -7,11 +7,14 @@ import msgspec
 
 from plans.checks import Check, ManualCheck
 from plans.environment import App, Environment, Host, VCenter
+from plans.facts import Fact
 from plans.restoring import RestoreClone
 from plans.testplan import TestPlan
+from plans.windows_facts import COLLECTED
 
 ROLES = ("admins", "testers", "developers")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_WINDOWS = f"There are: {', '.join(sorted(COLLECTED))}. Or write a command of your own for run."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -101,6 +104,21 @@ def _questions(path: str, app: App, sides: Mapping[str, Environment]) -> Iterato
                 yield Problem(f"{path}.facts[{i}].ignore", f"{pattern} is not a regular expression.")
         for side, environment in sides.items():
             yield from _role(f"{path}.facts[{i}].on", fact.on, side, environment)
+        yield from _collected(f"{path}.facts[{i}].collect", fact, sides)
+
+
+def _collected(path: str, fact: Fact, sides: Mapping[str, Environment]) -> Iterator[Problem]:
+    """A ready-made fact is asked of all hosts in the same words."""
+    if not fact.collect:
+        return
+    having = [environment for environment in sides.values() if fact.on in environment.hosts]
+    shells = {environment.shell(host) for environment in having for host in environment.role(fact.on)}
+    if len(shells) > 1:
+        message = f"the hosts of {fact.on} have two kinds of shell, and their answers cannot be compared."
+        yield Problem(path, message, "Write a command of your own for run, or give the hosts one shell.")
+    for shell in shells:
+        if fact.lacks(shell):
+            yield Problem(path, f"{fact.collect} cannot be collected on hosts with shell: {shell}.", _WINDOWS)
 
 
 def _plan(name: str, plan: TestPlan, staging: Environment, prod: Environment) -> Iterator[Problem]:

@@ -98,6 +98,11 @@ class Environment(Config, frozen=True, kw_only=True):
         """The names of a role's hosts; `runner` is the machine that the bot runs on."""
         return ("runner",) if role == "runner" else tuple(name for name, _ in self._of(role))
 
+    def shell(self, host: str) -> str:
+        """sh or powershell, of one of its hosts or of `runner`."""
+        named = self.named()
+        return named[host].shell if host in named else "sh"
+
     def _of(self, role: str) -> list[tuple[str, Host]]:
         hosts = self.hosts[role]
         listed = (hosts,) if isinstance(hosts, Host) else hosts

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from plans import posix_facts, windows_facts
+
 SHOWN = 12
 WIDTH = 150
 """Lines of all differences together, and characters of a line, that are shown in the thread; the log has them all."""
@@ -16,14 +18,73 @@ LEAST = 3
 """Lines that a difference needs: which sides differ, and a line of each."""
 
 
+Collected = Literal[
+    "packages",
+    "services",
+    "files",
+    "environment",
+    "crontabs",
+    "listening_ports",
+    "authorized_keys",
+    "sudoers",
+    "sqlite",
+    "postgresql",
+    "mysql",
+    "sqlserver",
+    "system",
+    "hardware",
+    "clock",
+    "",
+]
+"""What is collected without a command of the admins' own (docs/facts.md)."""
+
+_WANTED = {"files": "path", "sqlite": "path", "postgresql": "database", "mysql": "database", "sqlserver": "database"}
+_TAKEN = {"environment": ("path",), "postgresql": ("user",), "mysql": ("user",)}
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+
+
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A command whose output must be the same on two sides, but for lines that match one of `ignore`."""
+    """What must be the same on two sides, but for lines that match one of `ignore`.
+
+    `run` is a command whose output it is; `collect` names one that Quarterdeck has ready, with the `path` or the
+    `database` that it is about. `user`: the host's user that asks the database, through sudo.
+    """
 
     name: str
     on: str
-    run: str
+    run: str = ""
+    collect: Collected = ""
+    path: str = ""
+    database: str = ""
+    user: str = ""
     ignore: tuple[str, ...] = ()
     change: Literal["block", "warn"] = "block"
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == bool(self.collect):
+            raise ValueError("exactly one of run and collect is wanted")
+        wanted = _WANTED.get(self.collect, "")
+        if wanted and not getattr(self, wanted):
+            raise ValueError(f"collect: {self.collect} needs the {wanted} that it is about")
+        for key in ("path", "database", "user"):
+            if getattr(self, key) and key != wanted and key not in _TAKEN.get(self.collect, ()):
+                raise ValueError(f"{key} has no meaning for {f'collect: {self.collect}' if self.collect else 'run'}")
+        if self.user and not _USER.fullmatch(self.user):
+            raise ValueError(f"{self.user} is not the name of a user")
+
+    def lacks(self, shell: str) -> bool:
+        """Whether hosts of this shell (sh or powershell) have nothing ready to collect it with."""
+        return shell == "powershell" and bool(self.collect) and self.collect not in windows_facts.COLLECTED
+
+    def spelled(self, shell: str) -> "Fact":
+        """The same fact with the command that collects it on a host of this shell."""
+        if self.run:
+            return self
+        keys = (_WANTED.get(self.collect, ""), *_TAKEN.get(self.collect, ()))
+        told = {key: getattr(self, key) for key in keys if key}
+        facts = windows_facts if shell == "powershell" else posix_facts
+        run = facts.command(self.collect, told)
+        return msgspec.structs.replace(self, run=run, collect="", path="", database="", user="")
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from plans.actions import (
     Upload,
 )
 from plans.events import FactsCollected, IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
-from plans.facts import Difference, Fact, brief, compare, digest
+from plans.facts import WIDTH, Difference, Fact, brief, compare, digest
 from plans.isolation import Isolation, Judgement, judge
 from plans.networks import View
 from plans.probes import judge_probes, probe
@@ -320,7 +320,8 @@ Machinery = (
 
 def _unreadable(outcome: Outcome) -> str:
     if outcome.exit != 0:
-        return outcome.reason or "could not be read"
+        said = outcome.output.strip().rpartition("\n")[2][:WIDTH]
+        return ": ".join(filter(None, (outcome.reason or "could not be read", said)))
     if outcome.cut:
         return f"its output is longer than {KEPT // 1024**2} MiB: let it print less, or a digest"
     return ""

@@ -236,7 +236,7 @@ def _isolation(material: Material) -> Isolation:
 
 
 def pairs(facts: tuple[Fact, ...], here: Environment, there: Environment | None) -> tuple[tuple[Fact, str, str], ...]:
-    """Each fact with the hosts to compare: every host against the same one on the other side, else against the first.
+    """Each fact as a command, and the hosts to compare: each with the same one of the other side, else with the first.
 
     Without a `there`: every host here, to be written down only.
     """
@@ -245,5 +245,6 @@ def pairs(facts: tuple[Fact, ...], here: Environment, there: Environment | None)
         ours = role(here, fact.on)
         theirs = role(there, fact.on) if there else ours
         most = range(max(len(ours), len(theirs)))
-        found += [(fact, ours[i if i < len(ours) else 0], theirs[i if i < len(theirs) else 0]) for i in most]
+        asked = fact.spelled(here.shell(ours[0]))
+        found += [(asked, ours[i if i < len(ours) else 0], theirs[i if i < len(theirs) else 0]) for i in most]
     return tuple(found)

@@ -228,6 +228,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("developers: everybody", "developers: all"),
         ("channel:", "chanel:"),
         ("max_bytes: 5MB", "max_bytes: 5 MB"),
+        ("collect: files", "collect: file"),
     ],
 }
 

@@ -163,6 +163,20 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "role of a fact": ({"schema, on: db": "schema, on: dp"}, "apps.webshop.facts[0].on: staging has no role dp."),
     "two facts": ({"name: packages": "name: schema"}, "apps.webshop.facts[1].name: two facts are called schema."),
     "ignore": ({"^linux-image": "["}, "apps.webshop.facts[1].ignore: [ is not a regular expression."),
+    "fact without its path": ({", path: /etc/webshop": ""}, "apps.webshop.facts[2]: collect: files needs the path"),
+    "ready-made fact on Windows": (
+        {
+            "        env: {SHOP_ENV": "        shell: powershell\n        env: {SHOP_ENV",
+            "known_hosts: h}}\n      ": "known_hosts: h}, shell: powershell}\n      ",
+            "k, known_hosts: h}}\n        -": "k, known_hosts: h}, shell: powershell}\n        -",
+            "collect: files, path: /etc/webshop": "collect: sudoers",
+        },
+        "facts[2].collect: sudoers cannot be collected on hosts with shell: powershell. There are: environment",
+    ),
+    "ready-made fact on two shells": (
+        {"        env: {SHOP_ENV": "        shell: powershell\n        env: {SHOP_ENV"},
+        "apps.webshop.facts[2].collect: the hosts of web have two kinds of shell",
+    ),
     "test plan's app": ({"app: webshop": "app: crm"}, "line 1, app: this is the test plan of crm"),
     "test plan's role": (
         {"It answers, on: web": "It answers, on: wep"},

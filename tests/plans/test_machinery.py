@@ -327,6 +327,7 @@ class TestFacts:
             (Outcome("failed", exit=1, reason="exit code 1"), "exit code 1"),
             (Outcome("errored", reason="no route"), "no route"),
             (Outcome("failed", exit=2), "could not be read"),
+            (Outcome("failed", exit=69, reason="exit code 69", output="a\nno rpm here\n"), "exit code 69: no rpm here"),
             (
                 Outcome("ok", exit=0, output="s", cut=True),
                 "its output is longer than 4 MiB: let it print less, or a digest",
