@@ -1,0 +1,413 @@
+"""Decides what was lost, done twice or out of order: by the ledger's file, the hosts' and Slack's own records alone.
+
+It knows nothing of the bot's code: what it holds the records against is CONTRACT.md.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+
+LOST, TWICE, ORDER, WRONG = "lost", "twice", "out of order", "wrong"
+"""WRONG: what is neither of the three, and yet not as it should be: a verdict, a line of the ledger."""
+
+_JOB = re.compile(r"[^/]+/(\d+)-(\d+)-(\d+)-([^/-]+)(?:-(\d+))?/")
+_NAMED = re.compile(r"\bR-\d+\b|\b[Rr]un \d+\b")
+
+
+class Finding(NamedTuple):
+    kind: str
+    what: str
+
+
+class Act(NamedTuple):
+    """One line of a host's own record: a command began, failed or ended, at that time (milliseconds since 1970)."""
+
+    at: int
+    vm: str
+    job: str
+    word: str
+    run: int
+    step: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to judge by. `messages`: the channel's with their replies, as Slack has them; `told`:
+    what single people saw. `vms` by name.
+
+    `noted`: the names of steps whose commands the hosts note down; `safe`: of those that are `rerun: safe`;
+    `restarts`: of those that restart their host. `prod`: the names of prod's VMs, and which host each is.
+    """
+
+    lines: list[bytes]
+    acts: list[str]
+    messages: list[dict[str, Any]]
+    told: list[dict[str, Any]] = field(default_factory=list)
+    vms: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    noted: frozenset[str] = frozenset()
+    safe: frozenset[str] = frozenset()
+    restarts: frozenset[str] = frozenset()
+    prod: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """Everything that is not as it was promised, once all runs have ended and all is told."""
+    records, broken = verified(evidence.lines)
+    acts = [act for line in evidence.acts if (act := _act(line))]
+    story = Story(records)
+    return [
+        *broken,
+        *_in_time(records),
+        *_steps_ended(story),
+        *_steps_in_order(story),
+        *_executed(story, acts, evidence.noted),
+        *_executed_once(story, acts, evidence.safe),
+        *_executed_in_order(story, acts),
+        *_booted_once(story, evidence),
+        *_told(records, evidence.messages, story),
+        *_told_in_order(records, evidence.messages),
+        *_named(records, [*evidence.messages, *evidence.told]),
+        *_snapshots(records, evidence.vms),
+    ]
+
+
+def verified(lines: Iterable[bytes]) -> tuple[list[Record], list[Finding]]:
+    """The records up to the first line that is not what was written, and what is wrong with that (CONTRACT.md, 7)."""
+    records: list[Record] = []
+    prev = "0" * 64
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            bare = {key: value for key, value in record.items() if key != "hash"}
+        except (ValueError, AttributeError):
+            return records, [Finding(WRONG, f"line {number} of the ledger is no record")]
+        text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        whole = record.get("hash") == hashlib.sha256(text.encode()).hexdigest()
+        if not whole or record["prev"] != prev or record["seq"] != number:
+            return records, [Finding(WRONG, f"line {number} of the ledger is not what was written")]
+        prev = record["hash"]
+        records.append(record)
+    return records, []
+
+
+class Story:
+    """The ledger's records by run."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+        self.runs: dict[int, list[Record]] = defaultdict(list)
+        for record in records:
+            if (number := record["data"].get("run")) is not None:
+                self.runs[number].append(record)
+
+    def of(self, run: int, kind: str) -> list[Record]:
+        return [record for record in self.runs[run] if record["type"] == kind]
+
+    def on_prod(self, run: int) -> bool:
+        return self.of(run, "run.started")[0]["data"]["kind"] in ("promotion", "rollback")
+
+    def end(self, run: int) -> Record | None:
+        return next(iter(self.of(run, "run.finished")), None)
+
+    def restarts(self, run: int) -> list[int]:
+        """When it began anew, in milliseconds since 1970."""
+        return [_ms(record["at"]) for record in self.of(run, "run.restarted")]
+
+
+def due(records: list[Record]) -> set[str]:
+    """The keys of the messages that these records call for. A phase is told by its last own step, so it has several."""
+    keys: set[str] = set()
+    for record in records:
+        data = record["data"]
+        match record["type"]:
+            case "package.handed_off":
+                keys.add(f"release/{data['release']}")
+            case "run.started":
+                keys.add(f"run/{data['run']}")
+            case "run.paused":
+                keys.add(f"run/{data['run']}/question/{data['question']}")
+            case "watch.checked":
+                keys.add(f"run/{data['run']}/mark/{data['mark']}")
+            case "run.finished":
+                keys.add(f"run/{data['run']}/end")
+            case kind if kind in _NOTICES:
+                keys.add(f"notice/{record['seq']}")
+            case "config.loaded" if data["changed"]:
+                keys.add(f"notice/{record['seq']}")
+    return keys | _due_of_steps(records)
+
+
+_NOTICES = (
+    "release.withdrawn", "release.defective", "promotion.scheduled", "promotion.unscheduled", "isolation.attested",
+    "environment.locked", "environment.unlocked", "freeze.set", "freeze.lifted", "approval.given",
+)  # fmt: skip
+
+
+def _due_of_steps(records: list[Record]) -> set[str]:
+    """Every step that somebody wrote and that went through on all of its hosts is told; a watch tells by its marks."""
+    begun: dict[tuple[int, int], Record] = {}
+    well: dict[tuple[int, int], set[str | None]] = defaultdict(set)
+    keys = set()
+    for record in records:
+        data = record["data"]
+        if record["type"] == "step.started":
+            begun[data["run"], data["step"]] = data
+        if record["type"] == "run.restarted":
+            for gone in [place for place in well if place[0] == data["run"]]:
+                del well[gone]
+        if record["type"] == "step.finished":
+            place = data["run"], data["step"]
+            step = begun.get(place)
+            well[place] |= {data["host"]} if data["outcome"] == "ok" else set()
+            if step and step["written"] and step["phase"] != "watch" and len(well[place]) == step["of"]:
+                keys.add(f"run/{data['run']}/step/{data['step']}/{data['attempt']}")
+    return keys
+
+
+def _in_time(records: list[Record]) -> Iterator[Finding]:
+    for one, other in pairwise(records):
+        if _ms(other["at"]) < _ms(one["at"]):
+            yield Finding(ORDER, f"record {other['seq']} is of {other['at']}, the one before it of {one['at']}")
+
+
+def _steps_ended(story: Story) -> Iterator[Finding]:
+    """Every run ends, once; what it began has an outcome, or the run says why not; then nothing more is heard of it."""
+    for run, records in story.runs.items():
+        ends = story.of(run, "run.finished")
+        if not ends:
+            yield Finding(LOST, f"run {run} has no end")
+            continue
+        if len(ends) > 1:
+            yield Finding(TWICE, f"run {run} ended {len(ends)} times")
+        if story.of(run, "run.started")[1:]:
+            yield Finding(TWICE, f"run {run} was started twice")
+        for late in records[records.index(ends[0]) + 1 :]:
+            yield Finding(ORDER, f"run {run} had ended when {late['type']} was written down ({late['seq']})")
+        begun = Counter(_place(record) for record in story.of(run, "step.started"))
+        ended = Counter(_place(record) for record in story.of(run, "step.finished"))
+        said = bool(ends[0]["data"]["reason"]) or bool(story.restarts(run))
+        for place in begun | ended:
+            if ended[place] > begun[place]:
+                yield Finding(TWICE, f"run {run}, {place}: ended {ended[place]} times, begun {begun[place]} times")
+            if ended[place] < begun[place] and not said:
+                yield Finding(LOST, f"run {run}, {place}: began, and no word of how it ended")
+
+
+def _steps_in_order(story: Story) -> Iterator[Finding]:
+    """A step begins when every step before it has ended, and ends after it began; a run that begins anew does so."""
+    for run, records in story.runs.items():
+        open_places: dict[tuple[Any, ...], int] = {}
+        highest = 0
+        for record in records:
+            data = record["data"]
+            if record["type"] == "run.restarted":
+                open_places, highest = {}, 0
+            if record["type"] == "step.started":
+                if data["step"] < highest:
+                    yield Finding(ORDER, f"run {run}: step {data['step']} began after step {highest} ({record['seq']})")
+                if waiting := {step for step in open_places.values() if step != data["step"]}:
+                    yield Finding(ORDER, f"run {run}: step {data['step']} began while {sorted(waiting)} had no end")
+                highest = data["step"]
+                open_places[_place(record)] = data["step"]
+            if record["type"] == "step.finished" and open_places.pop(_place(record), None) is None:
+                yield Finding(ORDER, f"run {run}: an end of {_place(record)} that had not begun ({record['seq']})")
+
+
+def _executed(story: Story, acts: list[Act], noted: frozenset[str]) -> Iterator[Finding]:
+    """What the ledger says went well was executed from its beginning to its end, and nothing that it does not name."""
+    words = defaultdict(list)
+    for act in acts:
+        words[act.run, act.step, act.attempt].append((act.word, act.vm))
+    known = set()
+    for run in story.runs:
+        for record in story.of(run, "step.started"):
+            data = record["data"]
+            known.add((run, data["step"], data["attempt"]))
+        well = Counter(
+            (run, d["step"], d["attempt"])
+            for d in (record["data"] for record in story.of(run, "step.finished"))
+            if d["outcome"] == "ok" and _name(story, run, d["step"]) in noted
+        )
+        for place, hosts in well.items():
+            for word in ("begin", "end"):
+                if len({vm for said, vm in words[place] if said == word}) < hosts:
+                    yield Finding(LOST, f"step {place} is ok on {hosts} hosts, and so many do not know of its {word}")
+    for place in words.keys() - known:
+        yield Finding(LOST, f"step {place} was executed, and the ledger does not know that it began")
+
+
+def _executed_once(story: Story, acts: list[Act], safe: frozenset[str]) -> Iterator[Finding]:
+    """No job twice; no step again that nobody let run again, unless it is `rerun: safe` or the run began anew."""
+    begun = [act for act in acts if act.word == "begin"]
+    jobs = Counter((act.vm, act.job, _epoch(story, act)) for act in begun)
+    for (vm, job, _), times in jobs.items():
+        if times > 1:
+            yield Finding(TWICE, f"{vm}: job {job} was executed {times} times")
+    attempts: dict[tuple[int, int, str, int], set[int]] = defaultdict(set)
+    for act in begun:
+        attempts[act.run, act.step, act.vm, _epoch(story, act)].add(act.attempt)
+    for (run, step, vm, epoch), made in attempts.items():
+        if _name(story, run, step) in safe:
+            continue
+        retries = [r for r in story.of(run, "run.decided") if r["data"]["step"] == step]
+        let = sum(record["data"]["choice"] == "retry" for record in retries)
+        if len(made) > 1 + let:
+            yield Finding(TWICE, f"{vm}: step {step} of run {run} was executed {len(made)} times, {let} retries asked")
+        if epoch and story.on_prod(run):
+            yield Finding(TWICE, f"{vm}: run {run} on prod began anew")
+
+
+def _executed_in_order(story: Story, acts: list[Act]) -> Iterator[Finding]:
+    """On the hosts as in the plan: a step begins when each command of those before it has ended, one way or another."""
+    highest: dict[tuple[int, int], int] = {}
+    for act in acts:
+        key = act.run, _epoch(story, act)
+        if act.step < highest.get(key, 0):
+            yield Finding(ORDER, f"{act.vm}: step {act.step} of run {act.run}: {act.word}, after one of a later step")
+        highest[key] = max(act.step, highest.get(key, 0))
+
+
+def _booted_once(story: Story, evidence: Evidence) -> Iterator[Finding]:
+    """A prod host boots when a step of a package restarts it, and not once more."""
+    boots = Counter(line.split()[1] for line in evidence.acts if line.split()[2:] == ["host", "end"])
+    for vm, host in evidence.prod.items():
+        ours = [record for run in story.runs if story.on_prod(run) for record in story.runs[run]]
+        steps = [record for record in ours if record["data"].get("host") == host]
+        begun = [r for r in steps if r["type"] == "step.started" and r["data"]["name"] in evidence.restarts]
+        named = {(r["data"]["run"], r["data"]["step"]) for r in begun}
+        ended = [r for r in steps if r["type"] == "step.finished" and (r["data"]["run"], r["data"]["step"]) in named]
+        well = [r for r in ended if r["data"]["outcome"] == "ok"]
+        if boots[vm] > len(begun):
+            yield Finding(TWICE, f"{vm} booted {boots[vm]} times, and {len(begun)} restarts were begun")
+        if boots[vm] < len(well):
+            yield Finding(LOST, f"{vm} booted {boots[vm]} times, and {len(well)} restarts went well")
+
+
+def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -> Iterator[Finding]:
+    """Everything that is due was posted, once, after it was on the ledger; and the ledger knows of every post."""
+    posted = [(mark["key"], mark["record"], message["ts"]) for message in messages if (mark := _mark(message))]
+    times = Counter(key for key, _, _ in posted)
+    for key in due(records) - times.keys():
+        yield Finding(LOST, f"{key} was never told")
+    for run, phase in _phases(story):
+        if not any(key.startswith(f"run/{run}/phase/{phase}/") for key in times):
+            yield Finding(LOST, f"phase {phase} of run {run} was never told")
+    for key, count in times.items():
+        if count > 1:
+            yield Finding(TWICE, f"{key} was told {count} times")
+    hashes = {record["hash"] for record in records}
+    for key, called_for, _ in posted:
+        if called_for not in hashes:
+            yield Finding(LOST, f"{key} was told, and what it tells is not on the ledger")
+    noted = {(r["data"]["key"], r["data"]["ts"]) for r in records if r["type"] == "message.posted"}
+    there = {(key, ts) for key, _, ts in posted}
+    yield from (Finding(LOST, f"{key} was told, and the ledger does not know it") for key, _ in there - noted)
+    yield from (Finding(LOST, f"the ledger says that {key} was told; it is not there") for key, _ in noted - there)
+
+
+def _told_in_order(records: list[Record], messages: list[dict[str, Any]]) -> Iterator[Finding]:
+    """In each thread the replies stand in the order of the records that called for them (bot/progress.py)."""
+    numbers = {record["hash"]: record["seq"] for record in records}
+    highest: dict[str, tuple[int, str]] = {}
+    for message in sorted(messages, key=lambda message: float(message["ts"])):
+        thread, mark = message.get("thread_ts") or "", _mark(message)
+        if not mark or not thread or thread == message["ts"]:
+            continue
+        number = numbers.get(mark["record"], 0)
+        before, earlier = highest.get(thread, (0, ""))
+        if number < before:
+            yield Finding(ORDER, f"{mark['key']} was told after {earlier}")
+        highest[thread] = max((number, mark["key"]), (before, earlier))
+
+
+def _named(records: list[Record], messages: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Whatever release or run anybody was told of, the ledger has it."""
+    known = {record["data"]["release"] for record in records if record["type"] == "package.handed_off"}
+    known |= {f"run {record['data']['run']}" for record in records if record["type"] == "run.started"}
+    said = {name for message in messages for name in _NAMED.findall(message["text"])}
+    for name in sorted(said):
+        if name not in known and name.lower() not in known:
+            yield Finding(LOST, f"somebody was told of {name}, which the ledger does not have")
+
+
+def _snapshots(records: list[Record], vms: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
+    """The snapshots of ours that stand are those that the ledger says, and no two have the same name."""
+    stand: set[str] = set()
+    for record in records:
+        if record["type"] == "snapshot.taken":
+            stand.add(record["data"]["snapshot"])
+        if record["type"] == "snapshot.removed":
+            stand.discard(record["data"]["snapshot"])
+    there: set[str] = set()
+    for name, vm in vms.items():
+        ours = [one for one in _walk(vm["snapshots"]) if one["name"].startswith("quarterdeck-")]
+        there |= {one["moid"] for one in ours}
+        for snapshot, times in Counter(one["name"] for one in ours).items():
+            if times > 1:
+                yield Finding(TWICE, f"{name} has {times} snapshots {snapshot}")
+    yield from (Finding(LOST, f"snapshot {one} stands, and the ledger does not know it") for one in there - stand)
+    if vms:
+        yield from (Finding(LOST, f"the ledger says that snapshot {one} stands; it does not") for one in stand - there)
+
+
+def _phases(story: Story) -> set[tuple[int, str]]:
+    """Phases with steps of the machinery's own that are over: told of together."""
+    return {
+        (run, record["data"]["phase"])
+        for run in story.runs
+        if story.end(run)
+        for record in story.of(run, "step.started")
+        if not record["data"]["written"] and record["data"]["phase"] != "watch"
+    }
+
+
+def _mark(message: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = (message.get("metadata") or {}).get("event_payload") or {}
+    return found
+
+
+def _walk(snapshots: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for one in snapshots:
+        yield one
+        yield from _walk(one["children"])
+
+
+def _act(line: str) -> Act | None:
+    """A line of the hosts' record, where it is of a job."""
+    at, vm, job, word = line.split()
+    found = _JOB.fullmatch(job)
+    return Act(int(at), vm, job, word, int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def _epoch(story: Story, act: Act) -> int:
+    """How often the run had begun anew by then."""
+    return sum(at <= act.at for at in story.restarts(act.run))
+
+
+def _name(story: Story, run: int, step: int) -> str:
+    steps = story.of(run, "step.started")
+    return next((r["data"]["name"] for r in steps if r["data"]["step"] == step), "")
+
+
+def _place(record: Record) -> tuple[Any, ...]:
+    data = record["data"]
+    return data["step"], data["host"], data["attempt"]
+
+
+def _ms(at: str) -> int:
+    return round(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+def lines_of(ledger: Path) -> list[bytes]:
+    """The ledger's whole lines; what follows the last line's end is no record."""
+    return [line for line in ledger.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

@@ -1,0 +1,348 @@
+"""Touches a lab and the real bot, each a process of its own: starts, kills and restarts the bot, and is its people."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from faults.doomed import POINTS as POINTS
+
+from bot.packages import pack
+from lab.desk import Desk, DeskError
+
+DEVELOPER, ADMIN, TESTER = "U01DEV", "U02ADMIN", "U03TESTER"
+CHANNEL = "C01DEPLOYS"
+HERE = Path(__file__).parent
+STARTING, PATIENCE, LOOK = 30.0, 60.0, 0.01
+"""Seconds in which a process must be ready; in which anything else must come; between two looks at the ledger."""
+
+Record = dict[str, Any]
+
+PREFERRED = ("retry", "done", "pass", "wait", "abort")
+"""How a run's questions are answered: whoever asks is let go on."""
+
+_ACT = """#!/bin/sh
+# act VM JOB SECONDS [COMMAND]: notes down that it began, takes so long, runs the command, notes that it ended.
+note() { echo "$(date +%s%3N) $1 $2 $3" >>'FILE'; }
+note "$1" "$2" begin
+sleep "$3"
+if [ -n "${4-}" ]; then sh -c "$4" || { note "$1" "$2" failed; exit 1; }; fi
+note "$1" "$2" end
+"""
+
+
+class Stuck(Exception):
+    """What was waited for did not come."""
+
+
+class Book:
+    """The ledger as anybody can read it while the bot writes: whole lines, looked at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: list[Record] = []
+        self._offset = 0
+
+    def read(self) -> list[Record]:
+        """All records so far."""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                self.records.append(json.loads(line))
+        return self.records
+
+    def again(self) -> None:
+        """From the beginning: a bot that died may have left less than was seen."""
+        self.records, self._offset = [], 0
+
+    def of(self, kind: str, /, **wanted: Any) -> list[Record]:
+        """The records of a type whose data has these values."""
+        found = [record for record in self.read() if record["type"] == kind]
+        return [r for r in found if all(r["data"].get(key) == value for key, value in wanted.items())]
+
+
+class Site:
+    """A lab that is kept, and a bot that is not: `folder` holds both. `change` edits the configuration."""
+
+    def __init__(self, folder: Path, change: Callable[["Site", dict[str, Any]], object]) -> None:
+        self.folder = folder
+        self.config = folder / "quarterdeck.yaml"
+        self.executed = folder / "executed.log"
+        self.log = folder / "bot.log"
+        self.deaths = 0
+        self._change = change
+        self._bot: subprocess.Popen[bytes] | None = None
+        self._killer: threading.Timer | None = None
+        self._lab: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True)
+
+    def open(self) -> None:
+        lab_log = self.folder / "lab.log"
+        self._lab = _spawn(HERE / "generous_lab.py", "--dir", str(self.folder), log=lab_log)
+        _ready(self._lab, lab_log, 0)
+        self._equip()
+        self.configure(lambda config: self._change(self, config))
+        self.desk = Desk(self.document["slack"]["api_url"].removesuffix("api/"))
+        self.book = Book(self.folder / "var" / "ledger.jsonl")
+
+    def configure(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Edits the configuration; the bot reads it at its next start."""
+        self.document = yaml.load(self.config.read_text(), yaml.BaseLoader)
+        change(self.document)
+        self.config.write_text(json.dumps(self.document, indent=1))
+
+    def close(self) -> None:
+        for process in (self._bot, self._lab):
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        if self._killer is not None:
+            self._killer.cancel()
+
+    def act(self, seconds: float, command: str = "") -> str:
+        """A command for a host, that notes where no revert takes it back that it was executed, and by which job."""
+        words = f'{self.folder}/act "$VM" "$QUARTERDECK_JOB" {seconds:.3f}'
+        return f"{words} '{command}'" if command else words
+
+    def vms(self) -> dict[str, dict[str, Any]]:
+        """The VMs by their names, as the lab keeps them."""
+        kept = [json.loads(file.read_text()) for file in (self.folder / "vms").glob("*/vm.json")]
+        return {vm["name"]: vm for vm in kept}
+
+    def _equip(self) -> None:
+        """The hosts note what is executed on them and when they boot; beside that they do nothing by themselves."""
+        tool = self.folder / "act"
+        tool.write_text(_ACT.replace("FILE", str(self.executed)))
+        tool.chmod(0o755)
+        for file in (self.folder / "vms").glob("*/vm.json"):
+            name, boot = json.loads(file.read_text())["name"], file.parent / "disk" / "boot"
+            boot.unlink(missing_ok=True)
+            boot.write_text(f"#!/bin/sh\nexec {tool} {name} host 0 >/dev/null\n")
+            boot.chmod(0o755)
+        self.executed.touch()
+
+    # The bot.
+
+    def start(self, *doom: str, kill_after: float | None = None) -> None:
+        """Starts the bot, with `doom` as one that dies at a record; a SIGKILL comes `kill_after` seconds from now."""
+        begun = self.log.stat().st_size if self.log.exists() else 0
+        program = [HERE / "doomed.py", *doom] if doom else ["-m", "bot"]
+        self._bot = _spawn(*program, "serve", "--config", str(self.config), log=self.log)
+        if kill_after is not None:
+            self.kill_in(kill_after)
+        _ready(self._bot, self.log, begun)
+        self.book.again()
+
+    def kill_in(self, seconds: float) -> None:
+        assert self._bot is not None
+        self._killer = threading.Timer(seconds, self._bot.kill)
+        self._killer.daemon = True
+        self._killer.start()
+
+    def died(self) -> bool:
+        """Whether the bot is dead since the last question; a death that nobody ordered is an error."""
+        if self._bot is None or self._bot.poll() is None:
+            return False
+        code, self._bot = self._bot.returncode, None
+        if code != -signal.SIGKILL:
+            raise Stuck(f"the bot ended by itself with {code}: {self.log.read_text()[-2000:]}")
+        self.deaths += 1
+        return True
+
+    def kill(self) -> None:
+        """At once, and nobody kills it again."""
+        if self._killer is not None:
+            self._killer.cancel()
+            self._killer.join()
+        if self._bot is not None:
+            self._bot.kill()
+            self._bot.wait()
+        self._bot = None
+
+    @property
+    def alive(self) -> bool:
+        return self._bot is not None
+
+    def errors(self) -> list[str]:
+        """What the bot's log has that no fault outside accounts for."""
+        text = self.log.read_text()
+        return [line for line in text.splitlines() if line.startswith("Traceback") or "a fault in Quarterdeck" in line]
+
+
+class Team:
+    """The people, who know that the bot dies: what was not done when it came back is asked for again.
+
+    `lives` gives, for each start of the bot, the seconds after it is ready in which it is killed; None: never.
+    """
+
+    def __init__(self, site: Site, lives: Callable[[], float | None] = lambda: None) -> None:
+        self.site = site
+        self.lives = lives
+        self.died_after: list[str] = []
+
+    def wait(self, look: Callable[[], Any], what: str) -> Any:
+        """Looks until there is something; meanwhile the bot is started again whenever it is dead."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := look()):
+            self.see_to_it()
+            if time.monotonic() > deadline:
+                raise Stuck(f"{what}: not seen within {PATIENCE:.0f} s")
+            time.sleep(LOOK)
+        return found
+
+    def see_to_it(self) -> None:
+        """The bot is up, or was a moment ago."""
+        site = self.site
+        if site.died():
+            site.book.again()
+            self.died_after.append(next((r["type"] for r in reversed(site.book.read())), ""))
+        if not site.alive:
+            self.begin()
+
+    def begin(self) -> None:
+        """Starts the bot; in a while it is killed, perhaps before it is ready."""
+        life = self.lives()
+        if life is not None and life < 0:
+            with suppress(Stuck):
+                self.site.start(kill_after=-life)
+            return
+        self.site.start()
+        if life is not None:
+            self.site.kill_in(life)
+
+    def types(self, user: str, text: str, done: Callable[[], Any]) -> Any:
+        """Types a command, again where the bot died of it, until what it is for is on the ledger: that."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := done()):
+            self.see_to_it()
+            deaths = self.site.deaths
+            before = len(self.site.desk.ephemerals(user))
+            # Slack waits three seconds for a dead bot to acknowledge; whoever types knows sooner that it is dead.
+            typing = threading.Thread(target=self._types, args=(user, text), daemon=True)
+            typing.start()
+            until = time.monotonic() + 5
+            while not (found := done()) and time.monotonic() < until and self.site.deaths == deaths:
+                self.see_to_it()
+                time.sleep(LOOK)
+            if not found and time.monotonic() > deadline:
+                said = [message.text for message in self.site.desk.ephemerals(user)[before:]]
+                raise Stuck(f"{text} had no effect: {said}")
+        return found
+
+    def _types(self, user: str, text: str) -> None:
+        with suppress(DeskError):
+            self.site.desk.types(user, text, CHANNEL)
+
+    def hands_off(self, archive: Path) -> str:
+        """The release that the archive becomes."""
+        source = str(archive)
+        found = self.types(
+            DEVELOPER, f"/handoff {archive}", lambda: self.site.book.of("package.handed_off", source=source)
+        )
+        return str(found[0]["data"]["release"])
+
+    def begins(self, text: str, kind: str, user: str = ADMIN) -> int:
+        """Types a command that begins a run of that kind: its number."""
+        before = len(self.site.book.of("run.started", kind=kind))
+        found = self.types(user, text, lambda: self.site.book.of("run.started", kind=kind)[before:])
+        return int(found[0]["data"]["run"])
+
+    def sees_through(self, run: int) -> Record:
+        """Waits for the run's end and answers what it asks: the data of its end."""
+
+        def look() -> list[Record]:
+            book = self.site.book
+            if asked := self.question(run):
+                self.answers(run, asked)
+            return book.of("run.finished", run=run)
+
+        end: Record = self.wait(look, f"the end of run {run}")[0]["data"]
+        return end
+
+    def question(self, run: int) -> Record | None:
+        """What the run waits for."""
+        asked = [r for r in self.site.book.read() if r["data"].get("run") == run]
+        last = next((r for r in reversed(asked) if r["type"] in ("run.paused", "run.decided", "run.finished")), None)
+        return last["data"] if last is not None and last["type"] == "run.paused" else None
+
+    def answers(self, run: int, asked: Record) -> None:
+        choice = next(each for each in PREFERRED if each in asked["choices"])
+        user = TESTER if asked["role"] == "testers" else ADMIN
+        self.types(
+            user,
+            f"/stage answer {run} {choice}",
+            lambda: len(self.site.book.of("run.decided", run=run)) >= asked["question"] or not self.question(run),
+        )
+
+    def is_told(self, due: Callable[[list[Record]], set[str]]) -> None:
+        """Waits until everything that is due is posted."""
+
+        def told() -> bool:
+            posted = {r["data"]["key"] for r in self.site.book.of("message.posted")}
+            return due(self.site.book.records) <= posted
+
+        self.wait(told, "the last message")
+
+
+def package(site: Site, version: str, steps: list[dict[str, Any]], **more: Any) -> Path:
+    """An archive of these steps, as a developer would hand it off."""
+    folder = site.folder / "drafts" / version
+    folder.mkdir(parents=True)
+    change = {"id": "SHOP-1", "kind": "code", "summary": "A change", "paths": []}
+    manifest = {"app": "shop", "version": version, "summary": "Faults", "changes": [change], "deploy": steps, **more}
+    (folder / "handoff.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+    named = [*steps, *more.get("rollback", [])]
+    (folder / "DEPLOY.md").write_text("".join(f"- {step['name']}: by hand\n" for step in named))
+    archive = site.folder / "packages" / f"shop-{version}.tar.gz"
+    pack(folder, archive)
+    return archive
+
+
+def lives(dice: random.Random, most: int) -> Callable[[], float | None]:
+    """At most so many lives that end by a kill: some before the bot is ready, most within a second after that."""
+    left = most
+
+    def life() -> float | None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return None
+        return -dice.uniform(0.2, 1.0) if dice.random() < 0.15 else dice.expovariate(1 / 0.35)
+
+    return life
+
+
+def _spawn(*words: Any, log: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "PYTHONFAULTHANDLER": "1"}
+    with log.open("ab") as out:
+        return subprocess.Popen([sys.executable, "-P", *map(str, words)], stdout=out, stderr=out, env=environment)
+
+
+def _ready(process: subprocess.Popen[bytes], log: Path, begun: int) -> None:
+    """Returns when the process says `ready`, or has been killed. Raises Stuck."""
+    deadline = time.monotonic() + STARTING
+    while b"ready\n" not in (said := log.read_bytes()[begun:]):
+        if process.poll() == -signal.SIGKILL:
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.send_signal(signal.SIGABRT)  # its stacks are in the log then
+            process.wait()
+            said = log.read_bytes()[begun:]
+            raise Stuck(f"it is not ready: {said.decode(errors='replace')[-8000:]}")
+        time.sleep(LOOK)
