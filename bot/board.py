@@ -45,6 +45,7 @@ class Board:
         self.documents: dict[records.Key, Any] = {}
         self._model = ledger.path.with_name("board.json")
         self._saved = Tail()
+        self._least = 0
         self._saving: threading.Thread | None = None
         self._closed = False
         self._load()
@@ -113,7 +114,7 @@ class Board:
             self._catch_up(Tail())
 
     def _catch_up(self, tail: Tail) -> None:
-        for entry in self.ledger.entries(tail):
+        for entry in self.ledger.entries(tail, self._least):
             self._fold(entry)
         self._saved = tail
 
@@ -129,6 +130,7 @@ class Board:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the ledger has it all
             log.warning("the read model could not be read (%s): it is built anew", type(error).__name__)
             return Tail()
+        self._least = mark.tail.seq
         if mark.fold != FOLD:
             log.info("the read model is another version's: it is built anew")
             return Tail()

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,11 @@ from plans.errors import Refusal
 from plans.events import AnyEvent, Entry
 
 GENESIS = "0" * 64
+_MISSING = (
+    "it is missing: there were {} when board.json was written (delete that where the ledger is meant to end here)"
+)
+SECTOR = 512
+"""Bytes that reach a disk together or not at all."""
 _KEYS = {"seq", "at", "type", "by", "data", "prev", "hash"}
 
 
@@ -66,19 +72,38 @@ class Tail(msgspec.Struct, frozen=True):
 def read(path: Path, tail: Tail | None = None) -> Iterator[tuple[dict[str, Any], int]]:
     """Each whole line after `tail` as a record, verified against the chain, with the offset after it.
 
-    A torn last line is not a record (nobody was told of it) and is left out: its end is missing, or a part before
-    its end never reached the disk and reads as zeros. Raises Damaged.
+    A torn last line is not a record (nobody was told of it) and is left out. Raises Damaged.
     """
     tail = tail or Tail()
     seq, prev, offset = tail.seq, tail.hash, tail.offset
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            if not line.endswith(b"\n") or (b"\0" in line and offset + len(line) == os.fstat(file.fileno()).st_size):
+            if not line.endswith(b"\n"):
+                _refuse_spoiled_end(line, seq + 1)
+                return
+            if b"\0" in line and _holed(line, offset) and not file.read(1):
                 return
             record = _record(line, seq + 1, prev)
             seq, prev, offset = seq + 1, record["hash"], offset + len(line)
             yield record, offset
+
+
+def _holed(line: bytes, offset: int) -> bool:
+    """Whether whole sectors of a line never reached the disk, though its end did: they read as zeros."""
+    holes = [(found.start(), offset + found.start(), offset + found.end()) for found in re.finditer(rb"\0+", line)]
+    return all((not at or start % SECTOR == 0) and end % SECTOR == 0 for at, start, end in holes)
+
+
+def _refuse_spoiled_end(line: bytes, seq: int) -> None:
+    """A last line without its end is torn, unless something else stands where the end of a whole one was."""
+    text = line.decode(errors="replace")
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return
+    if text[end:].strip("\0"):
+        raise Damaged(seq, "it does not end as it was written")
 
 
 def _record(line: bytes, seq: int, prev: str) -> dict[str, Any]:
@@ -88,6 +113,8 @@ def _record(line: bytes, seq: int, prev: str) -> dict[str, Any]:
         raise Damaged(seq, "not JSON") from None
     if not isinstance(record, dict) or set(record) != _KEYS:
         raise Damaged(seq, "not a record")
+    if not line.endswith(b"}\n"):
+        raise Damaged(seq, "it does not end as it was written")
     if record["seq"] != seq:
         raise Damaged(seq, f"seq is {record['seq']}, {seq} was to follow")
     if record["prev"] != prev:
@@ -150,12 +177,12 @@ class Ledger:
             first: str = msgspec.json.decode(file.readline())["hash"]
         return first[:12]
 
-    def entries(self, tail: Tail) -> Iterator[Entry]:
+    def entries(self, tail: Tail, least: int = 0) -> Iterator[Entry]:
         """Every record after `tail`, verified; afterwards `self.tail` is where appending goes on.
 
-        A power cut in the middle of an append leaves a last line without its end. Nobody was told of it, so it goes,
-        when all before it is in order; `cut` tells how many bytes that were. Raises Damaged, also where `tail` is of
-        another ledger.
+        A power cut in the middle of an append leaves a torn last line. Nobody was told of it, so it goes, when all
+        before it is in order; `cut` tells how many bytes that were. Raises Damaged, also where `tail` is of another
+        ledger, and where more than the last of the `least` records that are known to have been there is missing.
         """
         if tail.seq and not self._has(tail):
             raise Damaged(tail.seq, "not the record that was read there before")
@@ -163,6 +190,8 @@ class Ledger:
         for record, offset in read(self.path, tail):
             self.tail = Tail(record["seq"], record["hash"], offset)
             yield entry(record)
+        if self.tail.seq + 1 < least:
+            raise Damaged(self.tail.seq + 1, _MISSING.format(least))
         self.cut = self._trim()
         os.fsync(self._file)  # a process that was killed may have written what it had no time to put on disk
         self._read = True
@@ -223,8 +252,16 @@ class Held(Refusal):
 def hold(data_dir: Path) -> int:
     """Takes the data directory for this process, until it ends. Raises Held with who has it."""
     durable.folder(data_dir)
-    path = data_dir / "lock"
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    guard = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # for a moment: nobody reads who holds it before that is written
+        return _hold(data_dir)
+    finally:
+        os.close(guard)
+
+
+def _hold(data_dir: Path) -> int:
+    file = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -235,9 +272,9 @@ def hold(data_dir: Path) -> int:
             f"{data_dir} is held by another Quarterdeck, process {holder}.",
             "Stop that one first, or give this one a data_dir of its own.",
         ) from None
-    holder = f"{os.getpid()} on {socket.gethostname()} since {stamp(datetime.now(UTC))}"
-    os.ftruncate(file, 0)
-    os.pwrite(file, holder.encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk takes no name, but the lock holds
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()} on {socket.gethostname()} since {stamp(datetime.now(UTC))}".encode(), 0)
     return file
 
 

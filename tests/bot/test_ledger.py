@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.board import Board
-from bot.ledger import GENESIS, Damaged, Held, Ledger, Tail, digest, entry, hold, read, stamp
+from bot.ledger import GENESIS, SECTOR, Damaged, Held, Ledger, Tail, chained, digest, entry, hold, read, stamp
 from plans import events as e
 
 NOW = datetime(2026, 11, 23, 21, 4, 5, 678912, tzinfo=UTC)
@@ -132,6 +132,23 @@ class TestTorn:
         assert opened(written.parent).cut == 200_000
         assert written.read_bytes() == whole
 
+    @pytest.mark.parametrize("lost", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}])
+    def test_a_line_of_which_sectors_were_lost_is_cut(self, tmp_path: Path, lost: set[int]) -> None:
+        ledger = opened(tmp_path)
+        ledger.append("U1", lock("kept"), NOW)
+        before = ledger.path.read_bytes()
+        shortest = len(chained(ledger.tail, "U1", lock(""), NOW)[1])
+        ledger.append("U1", lock("x" * (3 * SECTOR - len(before) - shortest)), NOW)
+        torn = bytearray(ledger.path.read_bytes())
+        assert len(torn) == 3 * SECTOR
+        for sector in lost:
+            start = max(sector * SECTOR, len(before))
+            torn[start : (sector + 1) * SECTOR] = bytes((sector + 1) * SECTOR - start)
+        ledger.path.write_bytes(torn)
+        assert len(list(read(ledger.path))) == 1
+        assert opened(tmp_path).cut == len(torn) - len(before)
+        assert ledger.path.read_bytes() == before
+
     def test_a_reader_leaves_it_alone(self, written: Path) -> None:
         torn = written.read_bytes() + b'{"seq":4'
         written.write_bytes(torn)
@@ -158,6 +175,9 @@ DAMAGE = {
     "a key more": (lambda lines: [lines[0], lines[1].replace(b'{"seq"', b'{"more":1,"seq"'), lines[2]], 2),
     "a line rewritten, hash and all": (lambda lines: [lines[0], rehashed(lines[1], by="U9"), lines[2]], 3),
     "half a line in the middle": (lambda lines: [lines[0], lines[1][:40] + b"\n", lines[2]], 2),
+    "ended as on Windows": (lambda lines: [line[:-1] + b"\r\n" for line in lines], 1),
+    "its last end flipped": (lambda lines: [*lines[:2], lines[2][:-1] + b"\x0b"], 3),
+    "a zero in the last line": (lambda lines: [*lines[:2], lines[2].replace(b"W", b"\0")], 3),
     "zeros in the middle": (lambda lines: [lines[0], b"\0" * 40 + b"\n", lines[2]], 2),
     "of no known type": (lambda lines: [lines[0], lines[1], rehashed(lines[2], type="moon.landed")], 3),
     "data that is none": (lambda lines: [lines[0], lines[1], rehashed(lines[2], data=[])], 3),

@@ -104,7 +104,7 @@ SPOILED: dict[str, Callable[[Path], None]] = {
     "a field less": spoiled(lambda content: content["releases"]["1"]["document"].pop("digest")),
     "another type": spoiled(lambda content: content["runs"]["1"]["document"].update(steps="none")),
     "another fold's": spoiled(lambda content: content["tail"]["1"].update(fold="older")),
-    "ahead": spoiled(lambda content: content["tail"]["1"]["tail"].update(seq=99, offset=10**6, hash="f" * 64)),
+    "one ahead": spoiled(lambda content: content["tail"]["1"]["tail"].update(seq=19, offset=10**6, hash="f" * 64)),
     "a tail inside a line": spoiled(lambda content: content["tail"]["1"]["tail"].update(offset=40, seq=1)),
     "another hash": spoiled(lambda content: content["tail"]["1"]["tail"].update(hash="f" * 64)),
     "behind": behind,
@@ -123,6 +123,26 @@ def test_a_read_model_that_does_not_stand_for_the_ledger_is_no_matter(
     again = opened(folder)
     assert again.environment("qa").locked == "goes on"
     again.close()
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 8192, b"all but two"])
+def test_a_ledger_shorter_than_its_read_model_knows_is_damaged_and_left_as_it_is(folder: Path, left: bytes) -> None:
+    path = folder / "ledger.jsonl"
+    if left == b"all but two":
+        left = b"".join(path.read_bytes().splitlines(keepends=True)[:-2])
+    path.write_bytes(left)
+    missing = left.count(b"\n") + 1
+    with pytest.raises(Refusal, match=f"ledger_damaged: ledger.jsonl, line {missing}: it is missing: there were 18 "):
+        opened(folder)
+    assert path.read_bytes() == left
+    (folder / "board.json").unlink()
+    opened(folder)
+
+
+def test_a_read_model_that_knows_of_the_line_that_was_torn_is_no_matter(folder: Path) -> None:
+    path = folder / "ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert opened(folder).ledger.tail.seq == 17
 
 
 def test_a_read_model_of_another_ledger_of_the_same_size_is_no_matter(tmp_path: Path) -> None:

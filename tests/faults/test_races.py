@@ -1,0 +1,76 @@
+"""Processes that race for one data directory: one has it, the others say which one, and it alone writes the ledger."""
+
+import os
+import random
+import shutil
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from faults.ledgers import verified
+from faults.seeds import tried
+from faults.test_ledger_faults import DEADLINE, PROCESSES
+from faults.writers import RECORDS, races
+
+from bot.ledger import hold
+
+ROUNDS = 3
+"""Races in a row for one directory: who held it last must not be taken for who holds it."""
+
+
+def race(folder: Path, runners: int, *, kill: bool) -> tuple[int, list[str]]:
+    """The winner's process id, and what each of the others said of it."""
+    start, gun = PROCESSES.Pipe(duplex=False)
+    enough, over = PROCESSES.Pipe(duplex=False)
+    field: list[tuple[BaseProcess, Connection]] = []
+    for _ in range(runners):
+        ours, theirs = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=races, args=(folder, start, theirs, enough), daemon=True)
+        process.start()
+        theirs.close()
+        field.append((process, ours))
+    said = {process: heard(ours) for process, ours in field}
+    assert set(said.values()) == {"here"}
+    gun.close()
+    said = {process: heard(ours) for process, ours in field}
+    (winner,) = [process for process, words in said.items() if not words]
+    if kill:
+        winner.kill()
+        winner.join()
+        os.close(hold(folder))
+    over.close()
+    for process, ours in field:
+        process.join(DEADLINE)
+        ours.close()
+    start.close()
+    enough.close()
+    assert winner.pid
+    return winner.pid, [words for words in said.values() if words]
+
+
+def heard(ours: Connection) -> str:
+    assert ours.poll(DEADLINE)
+    return str(ours.recv())
+
+
+def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: Path) -> None:
+    counted = {"races": 0, "refused": 0}
+
+    def once(chance: random.Random) -> None:
+        folder = tmp_path / "var"
+        winners: list[int] = []
+        for _ in range(ROUNDS):
+            runners = 5 if chance.random() < 0.1 else 2
+            winner, said = race(folder, runners, kill=chance.random() < 0.5)
+            winners.append(winner)
+            assert len(said) == runners - 1
+            for words in said:
+                assert words.startswith(f"{folder} is held by another Quarterdeck, process {winner} ")
+            counted["races"] += 1
+            counted["refused"] += len(said)
+        wrote = [record["by"] for record in verified(folder / "ledger.jsonl")]
+        assert wrote == [f"process {winner}" for winner in winners for _ in range(RECORDS)]
+        shutil.rmtree(folder)
+
+    tried(once, sample=7, whole=334)
+    print(counted)
