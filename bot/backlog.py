@@ -31,6 +31,16 @@ class Post(msgspec.Struct, frozen=True):
         return "" if self.thread == self.key else self.thread
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is a step's whole output, uploaded under the thread's message once its reply is there."""
+        return "/log/" in self.key
+
+    @property
+    def reply(self) -> str:
+        """The key of the reply that a file belongs to: `run/3/step/5/1` for `run/3/step/5/1/log/2`."""
+        return self.key.partition("/log/")[0]
+
+    @property
     def urgent(self) -> bool:
         """Questions, ends, and what stands in the channel itself go before the steps of other runs."""
         return not self.under or self.key.endswith("/end") or "/question/" in self.key
@@ -42,12 +52,20 @@ def thread_of(key: str) -> str:
 
 
 def in_order(posts: Iterable[Post]) -> list[Post]:
-    """The next post of each thread, the most urgent first; within a thread the ledger's order is kept."""
+    """The next post of each thread, the most urgent first; within a thread the ledger's order is kept. Files apart."""
     threads: dict[str, list[Post]] = {}
     for post in sorted(posts, key=lambda post: (post.seq, post.key.endswith("/end"))):
-        threads.setdefault(post.thread, []).append(post)
+        if not post.is_file:
+            threads.setdefault(post.thread, []).append(post)
     waiting = sorted(threads.values(), key=lambda thread: (not any(post.urgent for post in thread), thread[0].seq))
     return [thread[0] for thread in waiting]
+
+
+def files_in_order(posts: Iterable[Post]) -> list[Post]:
+    """Files whose reply is not to be posted any more, as the ledger has them."""
+    waiting = {post.key: post for post in posts}
+    files = [post for post in waiting.values() if post.is_file and post.reply not in waiting]
+    return sorted(files, key=lambda post: (post.seq, post.key))
 
 
 def changes(key: str) -> bool:

@@ -11,6 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.blocks import Message
+from bot.connection import mend
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +26,6 @@ NOT_EDITED = frozenset({"block_mismatch", "edit_window_closed", "message_not_fou
 NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
 """Refusals because the message to reply to is gone."""
 
-_MEND = {
-    "not_in_channel": "invite the bot there: /invite @quarterdeck",
-    "channel_not_found": "check slack.channel in the configuration; a private channel must invite the bot first",
-    "is_archived": "bring the channel back, or name another one under slack.channel",
-    "restricted_action": "let the app post in that channel",
-    "missing_scope": "install the app again with the scopes that `quarterdeck manifest` lists",
-    "invalid_auth": "check slack.bot_token in the configuration",
-    "not_authed": "check slack.bot_token in the configuration",
-    "token_revoked": "install the app again and put its new token into the configuration",
-    "account_inactive": "install the app again and put its new token into the configuration",
-}
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 
 
@@ -65,7 +55,7 @@ class Refused(msgspec.Struct, frozen=True):
     @property
     def mend(self) -> str:
         """What a person must do about the whole channel; empty where it is about one message."""
-        return _MEND.get(self.error, "")
+        return mend(self.error)
 
 
 Answer = Sent | Later | Lost | Refused
@@ -79,6 +69,13 @@ class Mark(msgspec.Struct, frozen=True):
 
     def metadata(self) -> dict[str, Any]:
         return {"event_type": EVENT, "event_payload": {"key": self.key, "record": self.record}}
+
+
+class Found(msgspec.Struct):
+    """What stands in one place: our messages by their marks, and the names of the files."""
+
+    messages: dict[Mark, str] = {}
+    files: set[str] = msgspec.field(default_factory=set)
 
 
 class Channel:
@@ -114,16 +111,17 @@ class Channel:
         blocks = list(message.blocks)
         return self._call("chat.update", ts=ts, text=message.text, blocks=blocks, parse="none", link_names=False)
 
-    def find(self, thread: str | None, since: float, found: dict[Mark, str]) -> Answer:
-        """Puts the ts of every message of ours since that time (epoch seconds) into `found`."""
+    def find(self, thread: str | None, since: float, found: Found) -> Answer:
+        """Puts the ts of every message of ours since that time (epoch seconds), and every file, into `found`."""
         try:
             for message in self._messages(thread, since):
                 metadata = message.get("metadata") or {}
                 payload = metadata.get("event_payload") or {}
                 if metadata.get("event_type") == EVENT:
-                    found[Mark(str(payload.get("key")), str(payload.get("record")))] = message["ts"]
+                    found.messages[Mark(str(payload.get("key")), str(payload.get("record")))] = message["ts"]
+                found.files |= {str(file.get("name")) for file in message.get("files") or ()}
         except (SlackClientError, HTTPException, OSError) as error:
-            return _answer(error)
+            return answer(error)
         return Sent()
 
     def upload(self, name: str, title: str, content: str, thread: str) -> Answer:
@@ -138,14 +136,14 @@ class Channel:
                 thread_ts=thread,
             )
         except (SlackClientError, HTTPException, OSError) as error:
-            return _answer(error)
+            return answer(error)
         return Sent()
 
     def _call(self, method: str, **arguments: Any) -> Answer:
         try:
             said = self._client.api_call(method, json={"channel": self.id, **arguments})
         except (SlackClientError, HTTPException, OSError) as error:
-            return _answer(error)
+            return answer(error)
         return Sent(str(said["ts"]))
 
     def _messages(self, thread: str | None, since: float) -> Iterator[dict[str, Any]]:
@@ -164,7 +162,7 @@ class Channel:
                 return
 
 
-def _answer(error: Exception) -> Answer:
+def answer(error: Exception) -> Answer:
     """How a call went that raised this."""
     if not isinstance(error, SlackApiError):
         return Lost(f"{type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-LONGEST = 300.0
+LONGEST = 60.0
 """Seconds of back-off at most."""
 
 

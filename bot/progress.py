@@ -1,22 +1,34 @@
-"""Touches the channel, alone: tells what the ledger calls for, and keeps what was told true."""
+"""Touches the channel, alone: tells what the ledger calls for, and keeps what was told true.
+
+What may be relied on, across restarts, outages and lost answers:
+
+- Every record that the channel is told of (plans/: `due`) has a key, and each key is posted once: what `message.posted`
+  has is not posted again, and what may have been posted unrecorded is looked for by its mark first. A key is posted
+  anew only where its message was deleted or can no longer be edited, with a second `message.posted`.
+- Within a thread, a run's card and the replies under it, messages stand in the order of the records that call for them
+  (`seq`; of one record's, the end is last): each is posted only when the one before is in the channel and recorded.
+- Between threads, one with a question or an end to tell goes first, and so does what stands in the channel itself; then
+  the one that waits longest.
+- Edits have no place in that order, and many are one: a message is edited to what is true when its turn comes. Nor have
+  files (a step's whole output), but that they come after the reply of their step.
+"""
 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import msgspec
 from slack_sdk import WebClient
 
-from bot.backlog import Post, changes, edits_in_order, in_order, thread_of
+from bot.backlog import Post, changes, edits_in_order, files_in_order, in_order, thread_of
 from bot.blocks import Message
 from bot.board import Board
 from bot.cards import RUNGS
-from bot.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Later, Lost, Mark, Refused, Sent
+from bot.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Found, Later, Lost, Mark, Refused, Sent
+from bot.connection import Trouble
 from bot.outbox import Outbox
 from bot.pace import Pace, Rate
 from bot.scribe import LogFile, Masker, Noted, Scribe
@@ -34,19 +46,13 @@ SKEW = 300.0
 _POST, _EDIT, _LOOK, _UPLOAD, _SLACK = "chat.postMessage", "chat.update", "conversations", "files", "slack"
 
 
-class Upload(msgspec.Struct, frozen=True):
-    """The whole output of a step, on its way into the thread of a run."""
-
-    file: LogFile
-    thread: str
-
-
 class Publisher:
     """The only one who posts and edits. It works from the board alone, in one thread: no run ever waits for it.
 
     `plan_of`: the phases of a run; `audience`: whom to call for a role; `waits_for`: the run that one waits for;
     `inspection`: seconds that a failed staging is left for a look; `commands`: what handoff, stage and promote are
-    called here, where they were renamed; `now` gives seconds that only grow. `idle` is set when all is told.
+    called here, where they were renamed; `saw`: told what is wrong with Slack for everything that is told, None where
+    nothing is; `now` gives seconds that only grow. `idle` is set when all is told.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Publisher:
         waits_for: Callable[[Run], Run | None],
         inspection: float,
         commands: Mapping[str, str] | None = None,
+        saw: Callable[[Trouble | None], None] = lambda trouble: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.idle = threading.Event()
@@ -81,13 +88,14 @@ class Publisher:
         self._pace = Pace(RATES, now)
         self._wake = threading.Condition()
         self._heard: list[Noted] = []
-        self._stopping = False
+        self._stopping = self._hurried = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._uploads: deque[Upload] = deque()
+        self._saw = saw
         self._shown: dict[str, Message] = {}
         self._plain: set[str] = set()
         self._rung = 0
-        self._trouble = ""
+        self._losses = 0
+        self._refused: dict[str, str] = {}
 
     def listen(self) -> None:
         """From here on it knows of everything that is to be told."""
@@ -104,6 +112,12 @@ class Publisher:
             self._wake.notify()
         self._thread.join(timeout)
 
+    def hurry(self) -> None:
+        """Slack was reached again: what waits for it does not wait longer."""
+        with self._wake:
+            self._hurried = True
+            self._wake.notify()
+
     def flush(self, timeout: float) -> bool:
         """Waits until everything that is on the ledger is told; False where that many seconds were not enough."""
         return self.idle.wait(timeout)
@@ -113,6 +127,9 @@ class Publisher:
         when nothing is left to do. The thread calls nothing else, and tests call it in its place."""
         with self._wake:
             heard, self._heard = self._heard, []
+            hurried, self._hurried = self._hurried, False
+        if hurried:
+            self._pace.good(_SLACK)
         self._outbox.take(heard)
         longest: float | None = None
         for wait, act in self._ready():
@@ -141,7 +158,7 @@ class Publisher:
             with self._wake:
                 if self._stopping:
                     return
-                if self._heard or wait == 0:
+                if self._heard or self._hurried or wait == 0:
                     continue
                 if wait is None:
                     self.idle.set()
@@ -155,8 +172,10 @@ class Publisher:
             method = _LOOK if post.key in self._outbox.unsure else _POST
             act = partial(self._look if post.key in self._outbox.unsure else self._tell, post)
             found.append((pace.wait(_SLACK, method, post.thread), act))
-        if self._uploads:
-            found.append((pace.wait(_SLACK, _UPLOAD), self._upload))
+        for post in files_in_order(self._outbox.posts.values()):
+            method = _LOOK if post.key in self._outbox.unsure else _UPLOAD
+            act = partial(self._look if post.key in self._outbox.unsure else self._upload, post)
+            found.append((pace.wait(_SLACK, method, post.key), act))
         for key in edits_in_order(self._outbox.editable(), self._board.table(Run)):
             found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))
         return found
@@ -198,10 +217,6 @@ class Publisher:
             self._outbox.told(post, self._channel.id, ts)
         except OSError as error:
             return self._back_off(f"the ledger does not take what was told: {error}")
-        run, parent = post.noted.run if post.noted else None, self._outbox.ts(post.thread)
-        if run is not None and parent is not None and "/step/" in post.key:
-            files = self._scribe.logs(run, int(post.key.split("/")[3]))
-            self._uploads.extend(Upload(file, parent) for file in files)
 
     def _post_refused(self, post: Post, refused: Refused) -> None:
         if refused.error in TOO_RICH and self._simpler(post.key, refused.error):
@@ -217,7 +232,7 @@ class Publisher:
         asked = [
             one for one in self._outbox.posts.values() if one.key in self._outbox.unsure and one.under == post.under
         ]
-        found: dict[Mark, str] = {}
+        found = Found()
         since = min(datetime.fromisoformat(one.at).timestamp() for one in asked) - SKEW
         match self._channel.find(self._outbox.ts(post.under) if post.under else None, since, found):
             case Later(seconds):
@@ -228,7 +243,9 @@ class Publisher:
                 log.warning("Slack does not let the bot look (%s): a message may be posted twice", error)
         self._outbox.unsure -= {one.key for one in asked}
         for one in asked:
-            if ts := found.get(_mark(one)):
+            if one.is_file and self._file(one).name in found.files:
+                self._told(one, self._outbox.ts(one.reply) or "")
+            elif ts := found.messages.get(_mark(one)):
                 self._told(one, ts)
 
     def _edit(self, key: str) -> None:
@@ -265,16 +282,30 @@ class Publisher:
             return self._outbox.again(key)
         log.warning("%s can no longer be edited (%s) and stays as it is", key, error)
 
-    def _upload(self) -> None:
-        upload = self._uploads[0]
-        content = self._scribe.content(upload.file)
-        name, title = upload.file.name, upload.file.title
-        answer = self._channel.upload(name, title, content, upload.thread) if content else Sent()
-        if isinstance(answer, Later):
-            return self._pace.pause(_UPLOAD, answer.seconds)
-        self._uploads.popleft()
-        if not isinstance(answer, Sent):
-            log.warning("%s is not in the thread (%s); its end is in the step's reply", upload.file.path, answer)
+    def _file(self, post: Post) -> LogFile:
+        assert post.noted is not None and post.noted.run is not None  # noqa: PT018 (a step's end is a run's record)
+        _, _, _, step, _, _, number = post.key.split("/")
+        return self._scribe.log(post.noted.run, int(step), int(number))
+
+    def _upload(self, post: Post) -> None:
+        thread, reply = self._outbox.ts(post.under), self._outbox.ts(post.reply)
+        file = self._file(post)
+        content = self._scribe.content(file)
+        answer = self._channel.upload(file.name, file.title, content, thread or "") if content else Sent()
+        match answer:
+            case Sent():
+                return self._told(post, reply or "")
+            case Later(seconds):
+                return self._pace.pause(_UPLOAD, seconds)
+            case Lost(why):
+                self._outbox.unsure.add(post.key)
+                return self._back_off(why)
+            case Refused(error) if error in NO_THREAD:
+                return self._post_refused(post, answer)
+            case Refused() if answer.mend:
+                return self._stuck(answer, post.key)
+        log.warning("%s is not in the thread (%s); its end is in the step's reply", file.path, answer)
+        self._told(post, reply or "")
 
     def _simpler(self, key: str, error: str) -> bool:
         """Whether a simpler way is left: no plan block for any run from now on, or no blocks for this one message."""
@@ -290,20 +321,25 @@ class Publisher:
 
     def _back_off(self, why: str) -> None:
         seconds = self._pace.fail(_SLACK)
-        log.warning("nothing can be told now (%s): the next try is in %.0f s", why, seconds)
+        self._losses += 1
+        if self._losses > 1:  # one answer that is lost is no trouble
+            self._saw(Trouble("unreachable", why))
+        log.info("an answer of Slack's was lost (%s): the next try is in %.0f s", why, seconds)
 
     def _stuck(self, refused: Refused, name: str) -> None:
-        """Refused for what a person must mend: tried again, ever more slowly, and said once."""
+        """Refused for what a person must mend: tried again, ever more slowly."""
         self._pace.fail(_SLACK if refused.mend else name)
-        if refused.error != self._trouble:
-            self._trouble = refused.error
-            log.error("%s cannot be told in %s: %s. %s", name, self._channel.id, refused.error, refused.mend)
+        if refused.mend:
+            self._saw(Trouble(refused.error, self._channel.id))
+        elif self._refused.get(name) != refused.error:
+            self._refused[name] = refused.error
+            log.error("%s cannot be told in %s: %s", name, self._channel.id, refused.error)
 
     def _good(self, name: str) -> None:
         self._pace.good(_SLACK, name)
-        if self._trouble:
-            log.info("Slack takes messages again")
-            self._trouble = ""
+        self._losses = 0
+        self._refused.pop(name, None)
+        self._saw(None)
 
 
 def _mark(post: Post) -> Mark:

@@ -78,16 +78,13 @@ class Scribe:
         message = self._outward(self._message(key.split("/"), noted, rung))
         return Message(cut(message.text, EDITABLE), broadcast=message.broadcast) if plain else message
 
-    def logs(self, run: Run, step: int) -> tuple[LogFile, ...]:
-        """The logs of a written step on the hosts where it failed or errored; a few of many."""
+    def log(self, run: Run, step: int, number: int) -> LogFile:
+        """The log of a written step on the `number`th (1, 2, …) of the hosts whose output is shown whole."""
         record = run.steps[step]
-        bad = [(n, h) for n, h in record.hosts.items() if h.outcome in ("failed", "errored") and h.log]
-        files = []
-        for place, host in bad[:SHOWN_TAILS]:
-            where = f" on {place}" if place else ""
-            title = f"{flat(record.name, 100)}{where}, attempt {host.attempt}: all output"
-            files.append(LogFile(host.log, f"run-{run.number}-{Path(host.log).name}", self._masker.text(title)))
-        return tuple(files)
+        place, host = record.shown_logs[number - 1]
+        where = f" on {place}" if place else ""
+        title = f"{flat(record.name, 100)}{where}, attempt {host.attempt}: all output"
+        return LogFile(host.log, f"run-{run.number}-{Path(host.log).name}", self._masker.text(title))
 
     def content(self, log: LogFile) -> str:
         """A log's text, its end where it is too long; empty where there is none."""

@@ -229,6 +229,8 @@ class IsolationAttested(Event, frozen=True, kw_only=True, tag="isolation.atteste
 
 
 class MessagePosted(Event, frozen=True, kw_only=True, tag="message.posted"):
+    """`ts`: the message's; of a step's whole output (`…/log/1`), for whose own Slack gives none, that of the step's."""
+
     key: str
     channel: str
     ts: str

@@ -76,6 +76,12 @@ class StepRecord(Document, frozen=True, kw_only=True):
     def attempt(self) -> int:
         return max((h.attempt for h in self.hosts.values()), default=1)
 
+    @property
+    def shown_logs(self) -> tuple[tuple[str, HostStep], ...]:
+        """The hosts whose whole output the channel is shown: where it failed or errored, a few of many."""
+        bad = [(name, h) for name, h in self.hosts.items() if h.outcome in ("failed", "errored") and h.log]
+        return tuple(bad[:3])
+
 
 class Question(Document, frozen=True, kw_only=True):
     """What a run waits for somebody to answer. `number` counts the questions of the run."""

@@ -106,7 +106,10 @@ def _step_finished(documents: Documents, entry: e.Entry, event: e.StepFinished) 
     changes = change_run(documents, event.run, steps=found.steps | {event.step: record})
     under_way = any(not h.outcome for h in record.hosts.values())
     if record.written and record.phase != "watch" and record.outcome and not under_way:
-        changes |= due(entry, f"run/{event.run}/step/{event.step}/{record.attempt}", found)
+        reply = f"run/{event.run}/step/{event.step}/{record.attempt}"
+        changes |= due(entry, reply, found)
+        for number, _ in enumerate(record.shown_logs, 1):
+            changes |= due(entry, f"{reply}/log/{number}", found)
     return changes
 
 

@@ -1,6 +1,6 @@
 """What stands in the channel when the publisher has told everything, whatever Slack did meanwhile."""
 
-import logging
+import random
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPMessage as HttpHeaders
@@ -15,6 +15,7 @@ from scenes import REHEARSAL, Scene
 from slack_room import DEADLINE, Room, room
 from slack_sdk.web.base_client import BaseClient
 
+from bot.connection import Trouble
 from bot.masking import Masker
 from bot.progress import Publisher
 from lab.desk import Message
@@ -35,6 +36,7 @@ class Team:
         self.scene = scene
         self.slack = slack
         self.passed = 0.0
+        self.troubles: list[Trouble | None] = []
         slack.clock.ahead = scene.time.timestamp() - time.time()
         self.publisher = self.comes()
 
@@ -51,6 +53,7 @@ class Team:
             waits_for=lambda run: None,
             inspection=7200.0,
             commands={"stage": "/rehearse"},
+            saw=lambda trouble: self.troubles.append(trouble),
             now=lambda: self.passed,
         )
         return self.publisher
@@ -349,9 +352,7 @@ def test_what_never_arrived_is_posted_after_a_look(
     assert len(team.channel()) == 1
 
 
-def test_an_evening_without_slack_ends_with_everything_told(
-    team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_evening_without_slack_ends_with_everything_told(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     def down(self: BaseClient, url: str, request: Any) -> Any:
         tries.append(team.passed)
         raise URLError("connection refused")
@@ -365,13 +366,25 @@ def test_an_evening_without_slack_ends_with_everything_told(
     scene.reaches_deploy()
     while team.passed < 3600:
         team.turns(1)
-    assert len(tries) < 40
-    assert "nothing can be told now" in caplog.text
+    assert len(tries) < 120
+    assert team.troubles[-1] == Trouble("unreachable", "URLError: <urlopen error connection refused>")
     monkeypatch.setattr(BaseClient, "_perform_urllib_http_request_internal", whole)
     scene.finishes(1, "passed")
     team.tells()
     assert len(team.channel()) == 2
     assert len(team.card(1).replies) == 6
+    assert team.troubles[-1] is None
+
+
+def test_slack_that_is_back_is_told_at_once(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.scene.hands_off()
+    with monkeypatch.context() as patch:
+        breaks(patch, "chat.postMessage", unreachable)
+        while (wait := team.publisher.turn() or 0.0) < 20:
+            team.waits(wait)
+    team.publisher.hurry()
+    while not team.channel():
+        assert team.publisher.turn() == 0
 
 
 def test_a_full_disk_after_slack_took_it_posts_nothing_twice(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,20 +489,19 @@ def test_blocks_that_nobody_takes_leave_the_text(team: Team, monkeypatch: pytest
     assert team.card(1).blocks == []
 
 
-def test_not_in_the_channel_is_said_once_and_nothing_is_lost(team: Team, caplog: pytest.LogCaptureFixture) -> None:
+def test_out_of_the_channel_nothing_is_lost(team: Team) -> None:
     members = team.slack.workspace.channels[CHANNEL].members
     members.remove(BOT_USER)
     team.scene.hands_off()
     team.scene.begins(1)
     while team.passed < 3600:
         team.turns(1)
-    told = [record for record in caplog.records if record.levelno == logging.ERROR and record.name == "bot.progress"]
-    assert len(told) == 1
-    assert "not_in_channel. invite the bot there: /invite @quarterdeck" in told[0].getMessage()
-    assert len(team.calls("chat.postMessage")) < 40
+    assert set(team.troubles) == {Trouble("not_in_channel", CHANNEL)}
+    assert len(team.calls("chat.postMessage")) < 120
     members.append(BOT_USER)
     team.tells()
     assert len(team.channel()) == 2
+    assert team.troubles[-1] is None
 
 
 @pytest.mark.parametrize("error", ["edit_window_closed", "block_mismatch", "message_not_found"])
@@ -531,6 +543,98 @@ def test_where_files_are_forbidden_the_reply_is_enough(
     (reply,) = team.card(1).replies
     assert "no such service" in reply.text
     assert "file_uploads_disabled" in caplog.text
+    assert not list(team.scene.board.table(Due))
+
+
+def files(team: Team) -> list[str]:
+    return [file["name"] for reply in team.card(1).replies for file in reply.files]
+
+
+def fails_a_step(team: Team) -> None:
+    team.scene.hands_off()
+    team.scene.begins(1)
+    team.scene.does(1, 1, "deploy", "One", "web", "db", written=True, outcome="failed", output="no such service\n")
+
+
+def test_a_kill_between_a_reply_and_its_files_loses_none(team: Team) -> None:
+    fails_a_step(team)
+    while not team.publisher._outbox.ts("run/1/step/1/1"):
+        team.turns(1)
+    assert files(team) == []
+    team.goes()
+    team.comes()
+    team.starts()
+    team.tells()
+    assert files(team) == ["run-1-01-web-1.log", "run-1-01-db-1.log"]
+    assert not list(team.scene.board.table(Due))
+
+
+@pytest.mark.parametrize("how", ["killed", "lost"])
+def test_a_file_whose_answer_is_lost_is_not_uploaded_twice(
+    team: Team, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_a_step(team)
+    while not team.publisher._outbox.ts("run/1/step/1/1"):
+        team.turns(1)
+    with monkeypatch.context() as patch:
+        breaks(patch, "files.completeUploadExternal", once(lost))
+        while not files(team):
+            team.turns(1)
+    if how == "killed":
+        team.goes()
+        team.comes()
+        team.starts()
+    team.tells()
+    assert files(team) == ["run-1-01-web-1.log", "run-1-01-db-1.log"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_slack_does_a_thread_is_told_once_and_in_the_ledgers_order(team: Team, seed: int) -> None:
+    chance = random.Random(seed)
+    methods = ["chat.postMessage", "chat.update", "files.completeUploadExternal", "conversations.replies", ""]
+    ways = ["429", "500", "garbage", "drop_after", "nothing", "error"]
+    scene, made = team.scene, 0
+    scene.hands_off()
+    for number in (1, 2):
+        scene.begins(number)
+    for _ in range(40):
+        kind = chance.choice(ways)
+        more: dict[str, Any] = {"method": chance.choice(methods), "times": chance.randint(1, 3)}
+        if kind in ("429", "nothing"):
+            more["seconds"] = 0.05
+        if kind == "error":
+            more["error"] = "internal_error"
+        elif kind not in ("429", "drop_after"):
+            more["done"] = chance.random() < 0.5
+        team.slack.desk.breaks(kind, **more)
+        if chance.random() < 0.4:
+            made += 1
+            run, outcome = chance.choice((1, 2)), chance.choice(("ok", "failed"))
+            step = len(scene.board.run(run).steps) + 1
+            scene.does(run, step, "deploy", f"Step {step}", "web", written=True, outcome=outcome, output="out\n")
+        team.turns(chance.randint(0, 4))
+        if chance.random() < 0.2:
+            team.goes()
+            team.comes()
+            team.starts()
+    team.slack.desk.heals()
+    for number in (1, 2):
+        scene.finishes(number, "passed")
+    team.tells()
+    posted = [
+        (run, message["ts"], message["metadata"]["event_payload"]["key"])
+        for run in (1, 2)
+        for message in [team.card(run).raw, *(reply.raw for reply in team.card(run).replies)]
+        if "metadata" in message
+    ]
+    for run in (1, 2):
+        keys = [key for of, _, key in posted if of == run]
+        assert keys == [f"run/{run}", *(f"run/{run}/step/{n}/1" for n in scene.board.run(run).steps), f"run/{run}/end"]
+        failed = [n for n, step in scene.board.run(run).steps.items() if step.outcome == "failed"]
+        shown = [file["name"] for reply in team.card(run).replies for file in reply.files]
+        assert sorted(shown) == [f"run-{run}-{n:02}-web-1.log" for n in failed]
+    assert len(posted) == made + 4
+    assert not list(scene.board.table(Due))
 
 
 def test_a_message_that_cannot_be_written_keeps_no_other_back(

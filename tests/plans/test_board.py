@@ -69,8 +69,10 @@ class TestTold:
         story.step(steps).step(steps, "failed").ask(steps).answer("retry").step(steps)
         assert told(story) == [
             "run/1/step/1/1",
+            "run/1/step/1/1/log/1",
             "run/1/question/1",
             "run/1/step/1/2",
+            "run/1/step/1/2/log/1",
             "run/1/question/2",
             "run/1/step/1/3",
         ]
