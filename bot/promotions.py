@@ -78,6 +78,14 @@ class Promotions:
         with self._board.deciding:
             if at <= self._board.now():
                 raise Refusal("in_the_past", f"{stamp(at)} is over.", f"Promote it now: /promote {name}")
+            release = self._board.release(name)
+            if release.scheduled == stamp(at):
+                message = f"{name} is to be promoted then already: <@{release.scheduled_by}> scheduled it."
+                raise Refusal("already_scheduled", message, f"Not after all: /promote abort {name}")
+            for run in self._board.table(Run):
+                if run.active and (run.kind, run.release) == ("promotion", name):
+                    message = f"Run {run.number}, started by <@{run.by}>, is the promotion of {name}, and goes on."
+                    raise Refusal("already_running", message, "Wait for its end.")
             shut = [gate for gate in self.gates(name, by=by) if gate.shut and gate.code not in TIME_OPENS]
             self._refuse_shut(name, shut, by)
             self._board.record(by, PromotionScheduled(release=name, at=stamp(at)))
@@ -149,5 +157,10 @@ class Promotions:
                 f"{deployed[-1]} is on {prod}, after {release.id}.",
                 f"Roll that back first: /promote rollback {deployed[-1]}",
             )
+        done = [r for r in self._board.table(Run) if r.release == release.id and r.kind in ("promotion", "rollback")]
+        last = max(done, key=lambda run: run.number, default=None)
+        if last is not None and (last.kind, last.verdict) == ("rollback", "passed"):
+            message = f"Run {last.number}, started by <@{last.by}>, has rolled {release.id} back."
+            raise Refusal("already_rolled_back", message, "See what is on prod: /promote status")
         if release.promotion is None:
             raise Refusal("not_on_prod", f"{release.id} was never promoted.", "See what was: /promote history")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from handlers.buttons import TWINS, pressed
 from handlers.deck import Asked, Deck, Verb, Verbs, forms
 from handlers.handoff import HANDOFF, Metadata, form_request
 from handlers.promote import PROMOTE
 from handlers.reception import Reception, Seen
 from handlers.stage import NOTED, STAGE, ask_for_note
-from handlers.words import CHOICES, Request, parse
+from handlers.words import Request, parse
 
 if TYPE_CHECKING:
     from slack_bolt import App, BoltResponse
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Deck", "register"]
 
 COMMANDS: dict[str, Verbs] = {"/handoff": HANDOFF, "/stage": STAGE, "/promote": PROMOTE}
-TWINS = {
-    "rehearse": ("/stage", "run {}"),
-    "abort": ("/stage", "abort {}"),
-    "promote": ("/promote", "{}"),
-    "rollback": ("/promote", "rollback {}"),
-    "approve": ("/promote", "approve {}"),
-    **{f"answer:{choice}": ("/stage", f"answer {{}} {choice}") for choice in CHOICES},
-}
-"""What each button types: its action, and the command with the button's value in it."""
 
 
 def register(app: "App", deck: Deck, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,6 +72,7 @@ def _typed(reception: Reception, command: str, verbs: Verbs) -> Callable[..., No
 def _pressed(reception: Reception) -> Callable[..., None]:
     def listener(ack: Any, body: dict[str, Any], action: dict[str, Any], client: Any, context: Any) -> None:
         ack()
+        container = body.get("container") or {}
         asked = Asked(
             by=body["user"]["id"],
             channel=(body.get("channel") or {}).get("id", ""),
@@ -87,7 +80,7 @@ def _pressed(reception: Reception) -> Callable[..., None]:
             arrived=context["arrived"],
             trigger=body.get("trigger_id", ""),
             address=body.get("response_url", ""),
-            thread=(body.get("container") or {}).get("thread_ts", ""),
+            thread=container.get("thread_ts", ""),
         )
         command, line = TWINS[action["action_id"]]
         line = line.format(action.get("value", ""))
@@ -95,7 +88,7 @@ def _pressed(reception: Reception) -> Callable[..., None]:
 
         def take() -> Any:
             request = parse(command, forms(COMMANDS[command]), line, reception.deck.surroundings())
-            verb = COMMANDS[command][request.verb]
+            verb = pressed(COMMANDS[command][request.verb], action["action_id"], container.get("message_ts", ""))
             if request.choice in NOTED:
                 verb = replace(verb, do=ask_for_note)
             return reception.admit(verb, replace(asked, request=request), typed)

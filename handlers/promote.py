@@ -20,12 +20,21 @@ def _promote(deck: Deck, asked: Asked) -> Answer:
     request = asked.request
     if request.at is None:
         return started(deck, deck.promotions.promote(request.release, by=asked.by))
-    release = deck.promotions.schedule(request.release, request.at, by=asked.by)
+    with deck.board.deciding:
+        before = deck.board.release(request.release)
+        release = deck.promotions.schedule(request.release, request.at, by=asked.by)
     away = spell((request.at - deck.board.now()).total_seconds())
     return blocks.said(
         f"{release.id} ({line(f'{release.app} {release.version}')}) will be promoted at {spoken(request.at)},",
         f"in {away}; the gates are judged again then. Not after all: `/promote abort {release.id}`",
+        f"It stands in place of {_scheduled(deck, before)} by {person(before.scheduled_by)}."
+        if before.scheduled
+        else "",
     )
+
+
+def _scheduled(deck: Deck, release: Release) -> str:
+    return spoken(datetime.fromisoformat(release.scheduled or "").astimezone(deck.settings.timezone))
 
 
 def _check(deck: Deck, asked: Asked) -> Answer:
@@ -98,7 +107,11 @@ def _set_freeze(deck: Deck, asked: Asked) -> Answer:
     at = asked.request.at
     with deck.board.deciding:
         before = _freeze(deck)
-        deck.board.record(asked.by, FreezeSet(until=stamp(at) if at else None, reason=asked.request.text))
+        event = FreezeSet(until=stamp(at) if at else None, reason=asked.request.text)
+        if before is not None and (before.until, before.reason) == (event.until, event.reason):
+            message = f"{person(before.by)} froze prod like that already."
+            raise Refusal("already_frozen", message, "To lift it: /promote unfreeze")
+        deck.board.record(asked.by, event)
     until = f"until {spoken(at)}, in {spell((at - deck.board.now()).total_seconds())}" if at else "until it is lifted"
     instead = f"It stands in place of that by {person(before.by)}." if before else ""
     return blocks.said(f"Prod is frozen {until}: no promotion begins. {instead} To lift it: `/promote unfreeze`")

@@ -243,6 +243,11 @@ def _attest(deck: Deck, asked: Asked) -> Answer:
             raise Refusal("nothing_to_attest", message, f"To look at it: /stage check {environment}")
         digest = deck.settings.digest_of_environment(environment)
         attested = IsolationAttested(environment=environment, reason=request.text, covers=latest.doubts, digest=digest)
+        before = board.environment(environment).attested
+        said = before and (before.by, before.reason, before.covers, before.digest)
+        if said == (asked.by, attested.reason, attested.covers, attested.digest):
+            message = f"You gave that word for {environment} already, with the same reason."
+            raise Refusal("already_attested", message, "If you looked again, say so in the reason.")
         board.record(asked.by, attested)
     settled = [f"• {line(doubt, 300)}" for doubt in latest.doubts[:12]]
     settled += [f"and {len(latest.doubts) - 12} more"] if len(latest.doubts) > 12 else []
