@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -13,17 +14,23 @@ from msgspec.structs import replace
 from bot import durable
 from bot.board import Board
 from bot.masking import Masker
-from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Shell, Together
+from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Restart, Shell, Together
 from plans.engine import outcome_in
-from plans.events import AnyEvent, RunPaused, StepFinished
+from plans.events import AnyEvent, JobStarted, RunPaused, StepFinished
 from plans.phases import Planned
-from plans.quantities import spell
 from plans.records import HostStep, Run
 from plans.site import OK, Site
 from vmops.perform import Performer
 
 AFTER_CRASH = 3.0
 """Seconds that a command which is past its time is still given, after a restart, to tell that it has ended."""
+
+
+SHOWN = 5
+"""Lines of output that are shown with a question about a command of which nobody knows how it ended."""
+
+TAIL = 2000
+"""Bytes of a log in which they are looked for."""
 
 
 class Left(Exception):
@@ -34,7 +41,7 @@ class Attempt:
     """One step on one host. `run()` returns when the step's end is on the ledger, or when it must wait for a person.
 
     An attempt that an earlier process began (`resume`) goes the same way: its generator starts anew, and what is done
-    already is found done.
+    already is found done. `overdue` then says why somebody must be asked about a command that still runs.
     """
 
     def __init__(
@@ -60,6 +67,10 @@ class Attempt:
         self._path = data_dir / site.log
         self._masker = masker
         self._jobs = 0
+        self._unknown = False
+        self.overdue = ""
+        self._before = max(0.0, self._since(self._known(board.run(site.run)).started)) if resume else 0.0
+        self._clock = time.monotonic()
 
     def run(self) -> None:
         with suppress(Left):
@@ -108,6 +119,8 @@ class Attempt:
         deadline, stop = None, False
         if isinstance(action, Shell):
             deadline, stop = self._deadline(action.timeout)
+        known = job in self._known(self._board.run(self._site.run)).jobs
+        once = isinstance(action, Shell | Restart) and not self._step.repeatable and not known
         outcome = self._performer.perform(
             action,
             job=job,
@@ -116,21 +129,27 @@ class Attempt:
             deadline=deadline,
             resume=self._resume,
             stop=stop,
+            known=known,
+            started=(lambda: self._started(job)) if once else None,
         )
         if outcome.overdue:
-            self._pause(f"{outcome.reason}{self._rehearsed()}", ("wait", "stop"), "admins")
+            self.overdue = outcome.reason
             raise Left
-        began = datetime.fromisoformat(self._known(self._board.run(self._site.run)).started)
-        return replace(outcome, began=began.timestamp(), ended=self._board.now().timestamp())
+        self._unknown |= outcome.unknown
+        ended = self._board.now().timestamp()
+        return replace(outcome, began=ended - self._took(), ended=ended)
 
-    def _rehearsed(self) -> str:
-        """How long the same step took in the rehearsal that counts, for whoever must decide whether to wait."""
-        name = self._board.run(self._site.run).release
-        number = self._board.release(name).rehearsal if name else None
-        steps = self._board.run(number).steps.values() if number else ()
-        same = (step for step in steps if (step.phase, step.name) == (self._step.phase, self._step.name))
-        took = max((host.seconds for step in same for host in step.hosts.values()), default=None)
-        return "" if took is None else f"; in the rehearsal it took {spell(took)}"
+    def _started(self, job: str) -> None:
+        """The host has begun it: if nothing is left of it there one day, it is not because it never began."""
+        run, step, host = self._site.run, self._step.number, self._site.host
+        self._record(JobStarted(run=run, step=step, host=host, attempt=self._attempt, job=job))
+
+    def _took(self) -> float:
+        """Seconds since the attempt began, whatever was done to the clock while this process was at it."""
+        return self._before + time.monotonic() - self._clock
+
+    def _since(self, at: str) -> float:
+        return (self._board.now() - datetime.fromisoformat(at)).total_seconds()
 
     def _job(self) -> str:
         """A name known beforehand: run, step, attempt, host (one machine may be two), and a number for further ones."""
@@ -148,7 +167,7 @@ class Attempt:
             since = answer.at
         elif not self._resume:
             return None, False
-        passed = (self._board.now() - datetime.fromisoformat(since)).total_seconds()
+        passed = max(0.0, self._since(since))
         return max(timeout - passed, AFTER_CRASH), answer is not None and answer.choice == "stop"
 
     def _together(self, shells: tuple[Shell, ...], sink: Callable[[bytes], None]) -> Outcome:
@@ -192,8 +211,9 @@ class Attempt:
         return run.steps[self._step.number].hosts[self._site.host or ""]
 
     def _finish(self, outcome: Outcome) -> None:
-        begun = datetime.fromisoformat(self._known(self._board.run(self._site.run)).started)
         result = outcome_in(self._step.phase, outcome.result)
+        interrupted = self._resume and self._unknown and result == "errored"
+        reason = outcome.reason + self._last_words() if interrupted else outcome.reason
         self._record(
             StepFinished(
                 run=self._site.run,
@@ -202,20 +222,32 @@ class Attempt:
                 attempt=self._attempt,
                 outcome=result,
                 exit=outcome.exit,
-                seconds=round((self._board.now() - begun).total_seconds(), 3),
+                seconds=round(self._took(), 3),
                 log=self._site.log,
-                reason=self._masker.text(outcome.reason)[:2000] if result != "ok" else "",
+                reason=self._masker.text(reason)[:2000] if result != "ok" else "",
+                interrupted=interrupted,
             ),
         )
 
+    def _last_words(self) -> str:
+        """The end of what it printed, as the log has it."""
+        with self._path.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL))
+            lines = log.read().decode(errors="replace").splitlines()[-SHOWN:]
+        return "\n".join(["\nIts output ends:", *(f"| {line}" for line in lines)]) if lines else "\nIt printed nothing."
+
 
 class _Log:
-    """What an attempt printed: secrets masked, to be read while it grows, and on disk before a record speaks of it."""
+    """What an attempt printed: secrets masked, to be read while it grows, and on disk before a record speaks of it.
+
+    What an earlier process had written stays until the host tells it again: it may not be able to.
+    """
 
     def __init__(self, path: Path, masker: Masker) -> None:
         durable.folder(path.parent)
         self._folder = path.parent
-        self._file = path.open("wb")
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb")
+        self._earlier = True
         self._masked = masker.writer(self._file)
 
     def __enter__(self) -> Self:
@@ -227,6 +259,9 @@ class _Log:
             self.keep()
 
     def write(self, data: bytes) -> None:
+        if self._earlier:
+            self._file.truncate(0)
+            self._earlier = False
         self._masked.write(data)
         self._masked.flush()
 

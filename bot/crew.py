@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable
 
-from bot.attempt import Attempt
+from bot.attempt import Attempt, pause
 from bot.board import Board
 from bot.config import Settings
 from bot.masking import Masker
 from bot.material import Materials
 from plans.actions import At
 from plans.engine import Perform, Place
+from plans.quantities import spell
 from plans.records import Run
 from plans.site import Site
 from vmops.perform import Performer
@@ -29,7 +30,7 @@ class Crew:
 
     def perform(self, run: Run, move: Perform, cancel: threading.Event) -> None:
         """Returns when the step has ended on each of its places, or waits there for a person. Raises their fault."""
-        workers = []
+        attempts, workers = [], []
         for place in move.places:
             attempt = Attempt(
                 self._board,
@@ -42,12 +43,33 @@ class Crew:
                 data_dir=self._settings.data_dir,
                 masker=self._masker,
             )
+            attempts.append(attempt)
             workers.append(_Worker(attempt.run, f"run-{run.number}-{move.step.number}-{place.host}"))
         for worker in workers:
             worker.join()
         for worker in workers:
             if worker.fault is not None:
                 raise worker.fault
+        if late := [attempt.overdue for attempt in attempts if attempt.overdue]:
+            self._ask_whether_to_wait(run, move, late)
+
+    def _ask_whether_to_wait(self, run: Run, move: Perform, late: list[str]) -> None:
+        """One question for all hosts where the step is past its time: when it is asked the others have ended."""
+        why = f"{'; '.join(late)}{self._rehearsed(run, move)}"
+        host = move.places[0].host if len(move.places) == 1 else None
+        with self._board.deciding:
+            run = self._board.run(run.number)
+            if run.active and run.question is None:
+                why = self._masker.text(why)
+                pause(self._board, run, move.step.number, why, ("wait", "stop"), "admins", host)
+
+    def _rehearsed(self, run: Run, move: Perform) -> str:
+        """How long the same step took in the rehearsal that counts, for whoever must decide whether to wait."""
+        number = self._board.release(run.release).rehearsal if run.release else None
+        steps = self._board.run(number).steps.values() if number else ()
+        same = (step for step in steps if (step.phase, step.name) == (move.step.phase, move.step.name))
+        took = max((host.seconds for step in same for host in step.hosts.values()), default=None)
+        return "" if took is None else f"; in the rehearsal it took {spell(took)}"
 
     def _site(self, run: Run, move: Perform, place: Place) -> Site:
         host = place.host or None
@@ -67,6 +89,7 @@ class Crew:
             production=run.kind in ("promotion", "rollback"),
             in_package=move.step.phase in ("deploy", "rollback"),
             group_ok=move.group_ok,
+            late=move.late,
             shell_of_host=self._materials.shell(At(run.environment, host)) if host else "sh",
         )
 

@@ -1,5 +1,7 @@
 """Touches a machine's boots: waits until it answers, and restarts it from inside."""
 
+from collections.abc import Callable
+
 from vmops.jobs import Job, ask
 from vmops.scripts import Spec
 from vmops.transport import Limit, LoginRefused, Lost, Overdue, Sink, Transport, Trouble, Unreachable
@@ -42,17 +44,22 @@ def boot_id(transport: Transport, limit: Limit) -> str:
     return said
 
 
-def restart(transport: Transport, spec: Spec, sink: Sink, limit: Limit) -> str:
+def restart(
+    transport: Transport, spec: Spec, sink: Sink, limit: Limit, started: Callable[[], None] | None = None
+) -> str:
     """Restarts the machine once, however often it is called with the same spec; the new boot's id.
 
+    `started` is called once the machine has begun to.
     Raises Trouble where it cannot be restarted, or not in time; Refused, Cancelled.
     """
-    job = Job(transport, spec, sink, first=limit.left, then=limit.left)
+    job = Job(transport, spec, sink, first=limit.left, then=limit.left, started=started)
     try:
         ending = job.follow(limit)
     except Overdue:
         raise Trouble("it did not come back in time") from None
     before, _, _ = job.head.decode(errors="replace").partition("\n")
+    if ending.how == "lost":
+        raise Trouble("outcome unknown: the restart had begun, and the host has nothing of it any more")
     if not before or ending.how in ("nowhere", "unstarted"):
         raise Trouble("the restart was not begun")
     if ending.how == "exited" and ending.exit:
@@ -60,6 +67,6 @@ def restart(transport: Transport, spec: Spec, sink: Sink, limit: Limit) -> str:
     return await_host(transport, limit, other_than=before)
 
 
-def restarting(transport: Transport, base: str, namespace: str, job: str) -> Spec:
+def restarting(transport: Transport, base: str, namespace: str, job: str, known: bool = False) -> Spec:
     """The job that restarts the machine. What it prints first, and what stays there, is the boot that it ends."""
-    return Spec(base, namespace, job, transport.language.restart)
+    return Spec(base, namespace, job, transport.language.restart, known=known)

@@ -1,6 +1,7 @@
 """Touches a job on a machine, over any transport: starts it, follows it, finds it again, stops it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,12 +30,12 @@ _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 @dataclass(frozen=True)
 class Ending:
     """How a job ended: by itself, with an exit code; by a signal that reached all of it; not started at all; or gone
-    without a trace, perhaps with the whole machine.
+    without a trace, perhaps with the whole machine; or lost: it is known to have begun, and there is nothing of it.
 
     `stopped` says that Quarterdeck ended it.
     """
 
-    how: Literal["exited", "signalled", "nowhere", "unstarted", "gone", "rebooted"]
+    how: Literal["exited", "signalled", "nowhere", "unstarted", "gone", "rebooted", "lost"]
     exit: int | None = None
     stopped: bool = False
 
@@ -42,8 +43,9 @@ class Ending:
 class Job:
     """One job on one machine, and how much of its output has been delivered to `sink`, in the order seen.
 
-    `head` is the beginning of its standard output, `keep` bytes of it. A machine that does not answer is tried again
-    for `first` seconds before it was reached at all, for `then` seconds after that.
+    `started` is called once, when the machine has begun it. `head` is the beginning of its standard output, `keep`
+    bytes of it. A machine that does not answer is tried again for `first` seconds before it was reached at all, for
+    `then` seconds after that.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class Job:
         keep: int = HEAD,
         first: float = BRIEFLY,
         then: float = PATIENCE,
+        started: Callable[[], None] | None = None,
     ) -> None:
         self._transport, self._spec, self._sink = transport, spec, sink
         self._first, self._then = first, then
         self._out_at = self._err_at = 0
         self._keep = keep
+        self._started = started
         self.head = bytearray()
 
     @property
@@ -79,7 +83,7 @@ class Job:
             script = self._transport.language.follow(self._spec, answer.token, self._out_at, self._err_at)
             reached = self._out_at, self._err_at
             try:
-                code = self._transport.exec(script, heard.to(answer.out), heard.to(answer.err), heard)
+                code = self._transport.exec(script, heard.to(answer.out), self._begun(answer, heard), heard)
             except (Lost, Unreachable) as trouble:
                 # What was sent before the loss may have started the job; a machine that always hangs up is given up.
                 if answer.begun or (isinstance(trouble, Lost) and not met):
@@ -107,6 +111,18 @@ class Job:
         said, _, left = _result(answer, code).partition(" ")
         if said == "left":
             raise Trouble(f"it could not be stopped: these processes are left: {left}")
+
+    def _begun(self, answer: Answer, heard: Attention) -> Sink:
+        """Where standard error goes, whose first token says that the job has begun."""
+        hear = heard.to(answer.err)
+
+        def sink(data: bytes) -> None:
+            hear(data)
+            if self._started is not None and answer.begun:
+                started, self._started = self._started, None
+                started()
+
+        return sink
 
     def _on_out(self, data: bytes) -> None:
         self._out_at += len(data)
@@ -160,7 +176,7 @@ def _ending(result: str) -> Ending:
     how, *more = result.split()
     stopped = "stopped" in more
     match how:
-        case "nowhere" | "unstarted" | "gone" | "rebooted":
+        case "nowhere" | "unstarted" | "gone" | "rebooted" | "lost":
             return Ending(how, stopped=stopped)
         case _:
             return Ending("signalled" if "signalled" in more else "exited", int(how), stopped)

@@ -43,7 +43,7 @@ LAST_LOOK = 5.0
 
 Snapshot = TakeSnapshot | RevertTo | RemoveSnapshot
 Clone = PutClone | TakeCloneBack | EndFormer
-Other = Upload | AwaitHost | Restart | FindVm | ReadNetworks | Disconnect | Power | Snapshot | Clone
+Other = Upload | AwaitHost | FindVm | ReadNetworks | Disconnect | Power | Snapshot | Clone
 
 _WHY = {
     "signalled": "outcome unknown: it was ended by a signal from outside, as a shutdown sends it",
@@ -51,6 +51,7 @@ _WHY = {
     "unstarted": "the command was never started",
     "gone": "outcome unknown: its process is gone, without an exit code",
     "rebooted": "outcome unknown: the host was restarted while the command ran",
+    "lost": "outcome unknown: the command had begun, and the host has nothing of it any more",
 }
 
 UPLOADING = 3600.0
@@ -88,6 +89,8 @@ class Performer:
         deadline: float | None = None,
         resume: bool = False,
         stop: bool = False,
+        known: bool = False,
+        started: Callable[[], None] | None = None,
     ) -> Outcome:
         """Performs one action and says how it ended; whatever goes wrong out there is an outcome too.
 
@@ -95,16 +98,21 @@ class Performer:
         `sink`, which gets every byte of output in the order seen, gets all of it again; one that never began begins.
         `deadline`: the seconds from now that replace the action's timeout. `cancel`, once set, ends the remote
         process group: aborted. `stop` ends a running job: failed, or what it came to where it was over already.
+        `started` is called once the host has begun the command; one that is `known` to have begun never begins again.
         """
-        if not isinstance(action, Shell | Other):
+        if not isinstance(action, Shell | Restart | Other):
             raise TypeError(f"{type(action).__name__} is nothing that one machine could do")
         try:
             if isinstance(action, Shell):
                 limit = Limit.of(action.timeout if deadline is None else max(deadline, LAST_LOOK), cancel)
-                return self._shell(action, self._job(action, job, sink, resume or stop), limit, stop)
+                spec = self._spec(action, job, known)
+                return self._shell(action, self._job(action, spec, sink, resume or stop, started), limit, stop)
+            if isinstance(action, Restart):
+                return Outcome("ok", value=self._restart(action, job, sink, cancel, known, started))
             return Outcome("ok", value=self._do(action, job, sink, cancel))
         except Trouble as trouble:
-            return Outcome("errored", reason=f"{action.at}: {trouble}")
+            unknown = resume and isinstance(action, Shell | Restart)
+            return Outcome("errored", reason=f"{action.at}: {trouble}", unknown=unknown)
         except Overdue:
             return Outcome("errored", reason=f"{action.at}: it took too long and was given up")
         except Cancelled:
@@ -128,11 +136,13 @@ class Performer:
         """Closes all connections and sessions; remote jobs are left running."""
         self._hosts.close()
 
-    def _job(self, action: Shell, job: str, sink: Sink, known: bool) -> Job:
+    def _spec(self, action: Shell, job: str, known: bool) -> Spec:
         env = {**self._hosts.env(action.at), **action.env}
-        spec = Spec(self.base(action.at), self._namespace, job, action.command, action.cwd, env)
-        first = PATIENCE if known else BRIEFLY
-        return Job(self._hosts.transport(action.at), spec, sink, keep=action.keep, first=first)
+        return Spec(self.base(action.at), self._namespace, job, action.command, action.cwd, env, known)
+
+    def _job(self, action: Shell, spec: Spec, sink: Sink, again: bool, started: Callable[[], None] | None) -> Job:
+        first = PATIENCE if again else BRIEFLY
+        return Job(self._hosts.transport(action.at), spec, sink, keep=action.keep, first=first, started=started)
 
     def _shell(self, action: Shell, job: Job, limit: Limit, stop: bool) -> Outcome:
         after = f"stopped after {spell(action.timeout)}"
@@ -150,6 +160,21 @@ class Performer:
                 return Outcome("errored", reason=reason, overdue=True)
             return _stopped(action.at, job, Outcome("failed", reason=after))
 
+    def _restart(
+        self,
+        action: Restart,
+        job: str,
+        sink: Sink,
+        cancel: threading.Event,
+        known: bool,
+        started: Callable[[], None] | None,
+    ) -> str:
+        if action.at.host == RUNNER:
+            raise Refused("the machine that Quarterdeck itself runs on is not restarted")
+        transport = self._hosts.transport(action.at)
+        spec = restarting(transport, self.base(action.at), self._namespace, job, known)
+        return restart(transport, spec, sink, Limit.of(action.timeout, cancel), started)
+
     def _do(self, action: Other, job: str, sink: Sink, cancel: threading.Event) -> object:
         """Everything but commands: the outcome's value."""
         at = action.at
@@ -164,12 +189,6 @@ class Performer:
                 tidy(self._hosts.transport(at), self.base(at), job)
             case AwaitHost():
                 return await_host(self._hosts.transport(at), Limit.of(action.timeout, cancel))
-            case Restart():
-                if at.host == RUNNER:
-                    raise Refused("the machine that Quarterdeck itself runs on is not restarted")
-                transport = self._hosts.transport(at)
-                spec = restarting(transport, self.base(at), self._namespace, job)
-                return restart(transport, spec, sink, Limit.of(action.timeout, cancel))
             case FindVm():
                 return self._hosts.machine(at, anew=True).identity
             case ReadNetworks():
@@ -224,7 +243,8 @@ def _judge(at: At, job: Job, ending: Ending, stopped: Outcome) -> Outcome:
     if ending.stopped:
         return msgspec.structs.replace(stopped, output=output, cut=cut)
     if ending.how != "exited":
-        return Outcome("errored", output=output, cut=cut, reason=f"{at}: {_WHY[ending.how]}")
+        unknown = ending.how not in ("nowhere", "unstarted")
+        return Outcome("errored", output=output, cut=cut, reason=f"{at}: {_WHY[ending.how]}", unknown=unknown)
     if ending.exit:
         return Outcome("failed", exit=ending.exit, output=output, cut=cut, reason=f"exit code {ending.exit}")
     return Outcome("ok", exit=0, output=output, cut=cut)

@@ -6,18 +6,15 @@ starts the supervisor, so that it belongs to no session. Nothing of this was eve
 """
 
 import base64
-import re
 from collections.abc import Sequence
 
+from plans.windows import quote
 from vmops.scripts import LOOKS, Spec, run_of
 from vmops.transport import TICK
 
 POWERSHELL_EXE = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
 
 _OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass"
-
-_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
-"""All of these begin and end a single-quoted string; doubled, each stands for itself."""
 
 # What is relative is relative to the login directory, as over any other way in.
 _LIBRARY = """$ErrorActionPreference = 'Stop'
@@ -62,6 +59,11 @@ function Copy-Piece([string]$name, [long]$at, $to) {{
 $boot = boot_id
 $starter = $null
 if (-not (Test-Path -LiteralPath "$d\\pid")) {{
+  if ($known) {{
+    Write-Bytes $out $token
+    Write-Bytes $err "$($token)$($token)lost`n"
+    exit 0
+  }}
   [void][IO.Directory]::CreateDirectory($d)
   foreach ($name in 'out', 'err') {{ [IO.File]::Open("$d\\$name", 'OpenOrCreate', 'Write', 'ReadWrite').Close() }}
   Write-File "$d\\run.ps1" $run $true
@@ -209,6 +211,7 @@ class PowerShell:
             "outAt": f"[long]{out_at}",
             "errAt": f"[long]{err_at}",
             "piece": f"[long]{self._piece}",
+            "known": "$true" if spec.known else "$false",
         }
         return _whole(_folder(spec) + "".join(f"${name} = {value}\n" for name, value in told.items()) + _FOLLOW)
 
@@ -279,12 +282,6 @@ if (Test-Path -LiteralPath "$d.ps1") {{
 }}
 Remove-Item -Path {words} -Exclude '{name}.answer' -ErrorAction SilentlyContinue
 """
-
-
-def quote(text: str) -> str:
-    """The text as PowerShell takes it literally."""
-    doubled = _QUOTES.sub(r"\1\1", text)
-    return f"'{doubled}'"
 
 
 def arguments(script: str) -> str:

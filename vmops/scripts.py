@@ -148,7 +148,10 @@ follow() {
   trap : PIPE  # it is told by a failed write, and goes on
   n=0 looked= said=
   enter
-  claimed || start
+  claimed || {
+    [ -z "$known" ] || { printf %s "$token"; printf %s "$token" >&2; finish lost; }
+    start
+  }
   exec 3<"$d.out" 4<"$d.err" || exit 1
   printf %s "$token"; printf %s "$token" >&2
   # From here on standard error is the job's alone: what this script's own tools may complain of is not output.
@@ -251,6 +254,7 @@ pieces of at most so many bytes then, each soon after there is anything, and `on
 class Spec:
     """One job: `base` and `name` say where it lives, `namespace` which ledger it is for; `cwd` None: login directory.
 
+    `known`: it has begun on the machine, and does not begin again where nothing of it is there any more.
     Raises Refused for what cannot be handed to a shell.
     """
 
@@ -260,6 +264,7 @@ class Spec:
     command: str
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    known: bool = False
 
     def __post_init__(self) -> None:
         for name in self.env:
@@ -288,6 +293,7 @@ class Spec:
         told = f'set -- "$@" {shlex.quote(self.command)} {shlex.quote(cwd)}\n'
         told += "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
         more = {"told": told, "lines": str(told.count("\n")), "out_at": str(out_at), "err_at": str(err_at)}
+        more["known"] = "known" if self.known else ""
         return whole(f"{_assigned({**self._names(token), **more})}follow\n")
 
     def stop(self, token: str) -> str:

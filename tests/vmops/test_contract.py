@@ -3,6 +3,7 @@
 import hashlib
 import os
 import resource
+import shutil
 import subprocess
 import threading
 import tracemalloc
@@ -204,6 +205,32 @@ def test_a_killed_bots_job_is_found_again_with_its_exit_code_and_all_its_output(
 
 def test_found_again_though_it_never_began_it_begins(bot: Bot) -> None:
     assert bot.shell("echo begun", job="new", resume=True).output == "begun\n"
+
+
+def test_it_is_said_once_that_a_command_has_begun_and_before_it_ends(bot: Bot, tmp_path: Path) -> None:
+    begun: list[bool] = []
+    go = tmp_path / "go"
+
+    def started() -> None:
+        begun.append(go.exists())
+        go.touch()
+
+    command = f"until [ -e {go} ]; do sleep 0.05; done; echo done"
+    assert bot.shell(command, job="told", started=started).output == "done\n"
+    assert begun == [False]
+    assert bot.shell(command, job="told", started=started, resume=True).output == "done\n"
+    assert begun == [False, True]
+
+
+def test_what_is_known_to_have_begun_never_begins_again_where_nothing_is_left_of_it(bot: Bot, tmp_path: Path) -> None:
+    command = f"echo once >>{tmp_path}/count"
+    assert bot.shell(command, job="gone").ok
+    shutil.rmtree(bot.folder("gone"))
+    outcome = bot.shell(command, job="gone", resume=True, known=True)
+    assert (outcome.result, outcome.exit, outcome.unknown) == ("errored", None, True)
+    assert outcome.reason.startswith(f"{bot.target.at}: outcome unknown")
+    assert (tmp_path / "count").read_text() == "once\n"
+    assert bot.shell(command, job="other", resume=True).ok
 
 
 def test_the_same_job_runs_once_however_many_start_it(bot: Bot) -> None:
