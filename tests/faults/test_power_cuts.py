@@ -12,6 +12,7 @@ from builders import begun, planned, site, started
 from deck_room import configured, packed
 from faults.seeds import tried
 from faults.shadow import Killed, Shadow
+from faults.tally import Tally
 
 from bot import board as board_module
 from bot.attempt import Attempt
@@ -117,11 +118,13 @@ def all_there(data_dir: Path, told: list[e.Entry]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # of those that are killed
-def test_what_was_told_outlives_a_power_cut_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_told_outlives_a_power_cut_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
     monkeypatch.setattr(board_module, "SAVE_EVERY", 5)
-    cuts = 0
 
-    def once(chance: random.Random) -> None:
+    def once(chance: random.Random) -> int:
+        cuts = 0
         folder = tmp_path / "bot"
         folder.mkdir()
         settings = configured(folder)
@@ -160,6 +163,6 @@ def test_what_was_told_outlives_a_power_cut_at_any_moment(tmp_path: Path, monkey
         if process:
             process.dies()
         shutil.rmtree(folder)
+        return cuts
 
-    tried(once, sample=3, whole=100)
-    print(f"{cuts} power cuts")
+    tried(tally, "the power cut while records, archives and logs are written", once, sample=3, whole=100)

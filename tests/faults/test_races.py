@@ -7,8 +7,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from faults.ledgers import verified
+from faults import checker
 from faults.seeds import tried
+from faults.tally import Tally
 from faults.test_ledger_faults import DEADLINE, PROCESSES
 from faults.writers import RECORDS, races
 
@@ -53,10 +54,8 @@ def heard(ours: Connection) -> str:
     return str(ours.recv())
 
 
-def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: Path) -> None:
-    counted = {"races": 0, "refused": 0}
-
-    def once(chance: random.Random) -> None:
+def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: Path, tally: Tally) -> None:
+    def once(chance: random.Random) -> int:
         folder = tmp_path / "var"
         winners: list[int] = []
         for _ in range(ROUNDS):
@@ -66,11 +65,11 @@ def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: P
             assert len(said) == runners - 1
             for words in said:
                 assert words.startswith(f"{folder} is held by another Quarterdeck, process {winner} ")
-            counted["races"] += 1
-            counted["refused"] += len(said)
-        wrote = [record["by"] for record in verified(folder / "ledger.jsonl")]
+        records, damage = checker.verified(checker.lines_of(folder / "ledger.jsonl"))
+        assert not damage
+        wrote = [record["by"] for record in records]
         assert wrote == [f"process {winner}" for winner in winners for _ in range(RECORDS)]
         shutil.rmtree(folder)
+        return ROUNDS
 
-    tried(once, sample=7, whole=334)
-    print(counted)
+    tried(tally, "processes racing for one data directory", once, sample=7, whole=334)
