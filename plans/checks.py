@@ -1,7 +1,6 @@
 """Decides how a check is asked and judged: a command, an HTTP request from the host itself, or a person."""
 
 import re
-import shlex
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -60,7 +59,8 @@ class RunCheck(WrittenCheck, frozen=True, tag="run"):
         if outcome.exit != self.expect.exit:
             reason = f"exit {outcome.exit}, wanted {self.expect.exit}"
             return msgspec.structs.replace(outcome, result="failed", reason=reason)
-        if self.expect.stdout is not None and not re.search(self.expect.stdout, outcome.output, re.MULTILINE):
+        output = outcome.output.replace("\r\n", "\n")  # as Windows ends lines
+        if self.expect.stdout is not None and not re.search(self.expect.stdout, output, re.MULTILINE):
             reason = f"the output has nothing that matches {self.expect.stdout}"
             return msgspec.structs.replace(outcome, result="failed", reason=reason)
         return msgspec.structs.replace(outcome, result="ok", reason="")
@@ -81,34 +81,6 @@ class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 SHOWN = 60_000
 """Bytes of a body that are looked at; the status comes before it, so that a longer one cuts nothing off."""
 
-_PYTHON = f"""import sys, urllib.error, urllib.request
-class Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *about): return None
-try:
-    try: answer = urllib.request.build_opener(Stay).open(sys.argv[1], timeout=10)
-    except urllib.error.HTTPError as refused: answer = refused
-    with open(sys.argv[2], "wb") as file: file.write(answer.read({SHOWN}))
-    print(answer.getcode())
-except Exception as error: sys.exit(str(error))
-"""
-_HTTP = f"""answer=$(mktemp) || exit 126
-trap 'rm -f "$answer" "$answer.told"' EXIT
-if command -v curl >/dev/null 2>&1; then
-  curl -q -gsS --max-time 10 -o "$answer" -w '%{{http_code}}\\n' -- "$url" || exit
-elif command -v python3 >/dev/null 2>&1; then
-  python3 -c {shlex.quote(_PYTHON)} "$url" "$answer" || exit
-elif command -v wget >/dev/null 2>&1; then
-  case $(wget --version 2>&1) in *GNU*) more='-t 1 --max-redirect=0 --content-on-error' ;; *) more= ;; esac
-  wget -S -T 10 $more -O "$answer" -- "$url" 2>"$answer.told"; code=$?
-  status=$(sed -n 's/.*HTTP\\/[0-9.]* \\([0-9][0-9][0-9]\\).*/\\1/p' "$answer.told" | head -n 1)
-  if [ -z "$status" ]; then cat "$answer.told" >&2; exit "$code"; fi
-  echo "$status"
-else
-  echo "no curl, python3 or wget here to ask with" >&2
-  exit 127
-fi
-head -c {SHOWN} "$answer"
-"""
 _LACKING = {
     126: "no temporary file can be made on the host to ask with",
     127: "no curl, python3 or wget on the host to ask with: install one",
@@ -129,10 +101,8 @@ class HttpCheck(WrittenCheck, frozen=True, tag="http"):
             raise ValueError("`on:` is missing: the role of the hosts to ask from")
 
     def actions(self, site: Site) -> Actions:
-        if (lacking := site.only_for_sh("an HTTP check")) is not None:
-            return lacking
         yield Note(f"GET {self.http.url}\n")
-        outcome = yield site.shell(f"url={shlex.quote(self.http.url)}\n{_HTTP}", self.timeout)
+        outcome = yield site.shell(site.language.ask(self.http.url, SHOWN), self.timeout)
         if outcome.exit is None:
             return outcome
         if outcome.exit in (126, 127):

@@ -1,7 +1,5 @@
 """Decides what Quarterdeck's own steps do: revert, isolate, power on, snapshot, unpack, compare facts."""
 
-import shlex
-
 import msgspec
 
 from plans.actions import (
@@ -194,30 +192,6 @@ class Attest(Own, frozen=True):
         return Outcome("errored", reason=answer.reason or "an admin says that it could not be brought back")
 
 
-_UNZIP = """import os, sys, zipfile
-with zipfile.ZipFile(sys.argv[1]) as archive:
-    for member in archive.infolist():
-        path = archive.extract(member, sys.argv[2])
-        if member.external_attr >> 16 & 0o111 and os.path.isfile(path): os.chmod(path, 0o755)
-"""
-_UNPACK = """set -eu
-archive=$base/$digest$suffix
-have=$(sha256sum < "$archive"); have=${have%% *}
-[ "$have" = "$digest" ] || { echo "the archive here is $have, what was handed off is $digest" >&2; exit 3; }
-rm -rf -- "$package" "$package.new"
-mkdir -p -- "$package.new"
-if [ "$suffix" = .zip ]; then
-  if command -v unzip >/dev/null 2>&1; then unzip -q "$archive" -d "$package.new"
-  elif command -v python3 >/dev/null 2>&1; then python3 -c "$unzip" "$archive" "$package.new"
-  else echo "neither unzip nor python3 here to unpack a zip with: install one, or hand off a tar.gz" >&2; exit 4; fi
-else
-  tar -xzof "$archive" -C "$package.new"
-fi
-for path in $scripts; do chmod +x -- "$package.new/$path"; done
-mv -- "$package.new" "$package"
-"""
-
-
 class Unpack(Own, frozen=True):
     """The archive on the host, its digest checked there, unpacked into a fresh directory; `executable` made so.
 
@@ -227,19 +201,16 @@ class Unpack(Own, frozen=True):
     executable: tuple[str, ...]
 
     def actions(self, site: Site) -> Actions:
-        if (lacking := site.only_for_sh("unpacking a package")) is not None:
-            return lacking
-        sent = yield Upload(site.at, site.digest, f"{site.base}/{site.digest}{site.suffix}")
+        archive = f"{site.base}/{site.digest}{site.suffix}"
+        sent = yield Upload(site.at, site.digest, archive)
         if not sent.ok:
             return sent
-        values = {"base": site.base, "digest": site.digest, "suffix": site.suffix, "package": site.package}
-        values["unzip"] = _UNZIP
-        lines = [f"{key}={shlex.quote(value)}\n" for key, value in values.items()]
-        command = "".join(lines) + _UNPACK.replace("$scripts", shlex.join(self.executable) or "")
+        command = site.language.unpack(archive, site.digest, site.package, self.executable)
         outcome = yield Shell(at=site.at, command=command, timeout=600)
         if outcome.result != "failed":
             return outcome
-        why = {3: "the archive on the host is not what was handed off", 4: "nothing here can unpack a zip"}
+        lacking = f"nothing here can unpack a {site.suffix.removeprefix('.')}"
+        why = {3: "the archive on the host is not what was handed off", 4: lacking}
         reason = why.get(outcome.exit or 0, f"the package could not be unpacked: {outcome.reason}")
         return msgspec.structs.replace(outcome, result="errored", reason=reason)
 

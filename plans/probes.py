@@ -1,7 +1,6 @@
 """Decides how a guest tries whether addresses answer it, and what the answers say of its isolation."""
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -9,6 +8,7 @@ import msgspec
 
 from plans.actions import At, Outcome, Shell
 from plans.isolation import Finding, Isolation, Judgement, conclude
+from plans.languages import LANGUAGES
 from plans.records import Attested
 
 Answer = Literal["open", "refused", "silent", "unresolved", "unknown"]
@@ -16,74 +16,6 @@ Answer = Literal["open", "refused", "silent", "unresolved", "unknown"]
 
 SECONDS = 60.0
 """For all addresses of a guest: they are tried at once, each for three seconds with each tool at most."""
-
-# What a tool says is judged by its words, because most have one exit code for all; a tool whose words nobody knows
-# is followed by the next one. Each is bounded by itself.
-_TRY = """export LC_ALL=C
-with_nc() { nc -v -z -w 3 "$1" "$2"; }
-with_bash() {
-  timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" || { [ $? != 124 ] || echo timed out; false; }
-}
-with_python3() {
-  python3 -c 'import socket, sys
-try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()
-except OSError as error: sys.exit(str(error))' "$1" "$2"
-}
-with_curl() {
-  case $1 in *:*) set -- "[$1]" "$2" ;; esac
-  words=$(curl -v -s -o /dev/null --noproxy '*' --connect-timeout 3 --max-time 4 "http://$1:$2/" 2>&1) && return
-  case $words in *onnected\\ to*|*stablished\\ connection*) return 0 ;; esac
-  printf '%s\\n' "$words"
-  false
-}
-try() {
-  port=${1##*:} address=${1%:*}
-  address=${address#[} address=${address%]}
-  answer=unknown with=
-  for tool in nc bash python3 curl; do
-    command -v "$tool" >/dev/null 2>&1 || continue
-    with=$tool
-    if words=$("with_$tool" "$address" "$port" 2>&1 </dev/null); then answer=open; break; fi
-    case $words in
-      *[Uu]sage*|*option*) continue ;;
-      *[Rr]efused*) answer=refused ;;
-      *[Tt]imed\\ out*|*onnection\\ timeout*|*Timeout\\ was*|*TIMEOUT*|*nreachable*|*[Nn]o\\ route*) answer=silent ;;
-      *resol*|*not\\ known*|*lookup*|*bad\\ address*|*o\\ address*) answer=unresolved ;;
-      *) continue ;;
-    esac
-    break
-  done
-  printf '%s %s %s\\n' "$1" "$answer" "$with"
-}
-for target in $targets; do try "$target" & done
-wait
-"""
-
-# All are begun before the first is waited for; the class says in a word what the words of other tools must be read for.
-_TRY_POWERSHELL = """$tries = foreach ($target in @($targets)) {
-  $try = @{Target = $target; Answer = 'unknown'}
-  $port = [int]($target -split ':')[-1]
-  $name = $target.Substring(0, $target.LastIndexOf(':')).Trim('[', ']')
-  try {
-    $address = [Net.Dns]::GetHostAddresses($name)[0]
-    $try.Client = New-Object Net.Sockets.TcpClient($address.AddressFamily)
-    $try.Task = $try.Client.ConnectAsync($address, $port)
-  } catch { $try.Answer = 'unresolved' }
-  $try
-}
-foreach ($try in $tries) {
-  if ($try.Task) {
-    try { $try.Answer = if ($try.Task.Wait(3000)) { 'open' } else { 'silent' } } catch {
-      switch ([string]$_.Exception.GetBaseException().SocketErrorCode) {
-        'ConnectionRefused' { $try.Answer = 'refused' }
-        { $_ -in 'TimedOut', 'HostUnreachable', 'NetworkUnreachable' } { $try.Answer = 'silent' }
-      }
-    }
-    $try.Client.Close()
-  }
-  "$($try.Target) $($try.Answer) powershell"
-}
-"""
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -95,11 +27,8 @@ class Tried(msgspec.Struct, frozen=True):
 
 def probe(at: At, shell: str, isolation: Isolation) -> Shell:
     """The command, for `sh` or `powershell`, that tries every address that must or must not be reached from there."""
-    targets = [*isolation.must_not_reach, *isolation.must_reach]
-    if shell == "powershell":
-        listed = ", ".join(f"'{target}'" for target in targets)  # a host:port has no quotes in it
-        return Shell(at=at, command=_TRY_POWERSHELL.replace("$targets", listed, 1), timeout=SECONDS)
-    return Shell(at=at, command=_TRY.replace("$targets", shlex.join(targets)), timeout=SECONDS)
+    targets = (*isolation.must_not_reach, *isolation.must_reach)
+    return Shell(at=at, command=LANGUAGES[shell].probe(targets), timeout=SECONDS)
 
 
 def judge_probes(outcomes: Mapping[str, Outcome], isolation: Isolation, attested: Attested | None) -> Judgement:

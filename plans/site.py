@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from plans.actions import Action, At, Outcome, Shell
+from plans.languages import LANGUAGES, Language
 from plans.quantities import Duration, seconds
 
 Actions = Generator[Action, Outcome, Outcome]
@@ -49,11 +50,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         """The directory on the host into which this run unpacks the archive; one machine may be two hosts."""
         return f"{self.base}/{self.run}-package-{(self.host or 'all').replace('/', '.')}"
 
-    def only_for_sh(self, what: str) -> Outcome | None:
-        """What a step comes to that this host's shell cannot do yet: the machinery's lack, never the package's."""
-        if self.shell_of_host == "sh":
-            return None
-        return Outcome("errored", reason=f"{what} is not done on hosts with shell: {self.shell_of_host} yet")
+    @property
+    def language(self) -> Language:
+        """That of the host's shell."""
+        return LANGUAGES[self.shell_of_host]
 
     def variables(self) -> dict[str, str]:
         """The environment of a written step (CONTRACT.md, 3)."""
@@ -66,15 +66,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return own | ({"QUARTERDECK_PACKAGE": self.package} if self.in_package else {})
 
     def shell(self, command: str, timeout: Duration) -> Shell:
-        """A written command at this site, `timeout` as people write it.
-
-        Where the package is relative to the login directory, the shell tells the command where that is.
-        """
-        if self.in_package and not self.package.startswith("/"):
-            command = f"QUARTERDECK_PACKAGE=$PWD\n{command}"
+        """A written command at this site, `timeout` as people write it."""
         return Shell(
             at=self.at,
-            command=command,
+            command=self.language.starting(self.package, command) if self.in_package else command,
             cwd=self.package if self.in_package else None,
             env=self.variables(),
             timeout=seconds(timeout),

@@ -1,6 +1,5 @@
 """Decides what the steps do: the kinds that a package may use, and the union that closes over all kinds."""
 
-import shlex
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -29,8 +28,7 @@ class Script(OnHosts, frozen=True, tag="script"):
     args: tuple[str, ...] = ()
 
     def actions(self, site: Site) -> Actions:
-        command = shlex.join([f"./{self.script}", *self.args])
-        return (yield site.shell(f"exec {command}", self.timeout))
+        return (yield site.shell(site.language.script(self.script, self.args), self.timeout))
 
 
 class FromTo(msgspec.Struct, frozen=True, rename={"from_": "from"}, forbid_unknown_fields=True):
@@ -44,43 +42,13 @@ class FromTo(msgspec.Struct, frozen=True, rename={"from_": "from"}, forbid_unkno
             raise ValueError("both are wanted: from, a file or folder of the package, and to, where it goes")
 
 
-_PUT = """set -eu
-from=$1 to=$2
-shift 2
-for file do
-  target=$to${file#"$from"}
-  new=$target.quarterdeck-new
-  if [ -d "$target" ]; then echo "$target is a folder: to put a file into it, write $target/" >&2; exit 1; fi
-  mkdir -p -- "${target%/*}/"
-  rm -f -- "$new"
-  cp -- "$file" "$new"
-  a=$(sha256sum < "$file"); b=$(sha256sum < "$new")
-  [ "$a" = "$b" ] || { echo "$target: what was written is not what was sent" >&2; exit 1; }
-  if [ -x "$file" ]; then chmod +x -- "$new"; fi
-  mv -f -- "$new" "$target"
-  printf '%s\\n' "$target"
-done
-"""
-_COPY = f"""set -eu
-case $to in /*) ;; *) to=$HOME/$to ;; esac
-if [ -d "$from" ]; then
-  from=${{from%/}} to=${{to%/}}
-  mkdir -p -- "$to/"
-else
-  case $to in */) to=$to${{from##*/}} ;; esac
-fi
-find "$from" -type f -exec /bin/sh -c {shlex.quote(_PUT)} sh "$from" "$to" {{}} +
-"""
-
-
 class Copy(OnHosts, frozen=True, tag="copy"):
     """Files of the package put in place, each written beside, checked and renamed; nothing is deleted."""
 
     copy: FromTo
 
     def actions(self, site: Site) -> Actions:
-        names = f"from={shlex.quote('./' + self.copy.from_)}\nto={shlex.quote(self.copy.to)}\n"
-        return (yield site.shell(names + _COPY, self.timeout))
+        return (yield site.shell(site.language.copy(self.copy.from_, self.copy.to), self.timeout))
 
 
 class Reboot(OnHosts, frozen=True, tag="reboot"):

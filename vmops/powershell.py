@@ -6,18 +6,15 @@ starts the supervisor, so that it belongs to no session. Nothing of this was eve
 """
 
 import base64
-import re
 from collections.abc import Sequence
 
+from plans.windows import quote
 from vmops.scripts import LOOKS, Spec, run_of
 from vmops.transport import TICK
 
 POWERSHELL_EXE = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
 
 _OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass"
-
-_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
-"""All of these begin and end a single-quoted string; doubled, each stands for itself."""
 
 # What is relative is relative to the login directory, as over any other way in.
 _LIBRARY = """$ErrorActionPreference = 'Stop'
@@ -281,12 +278,6 @@ if (Test-Path -LiteralPath "$d.ps1") {{
   $new.Write($head, 0, $head.Length)
   foreach ($one in 'out', 'err') {{ $file = [IO.File]::OpenRead("$d.$one"); $file.CopyTo($new); $file.Close() }}
   $new.Close()
-def quote(text: str) -> str:
-    """The text as PowerShell takes it literally."""
-    doubled = _QUOTES.sub(r"\1\1", text)
-    return f"'{doubled}'"
-
-
   [IO.File]::Move("$d.new", "$d.answer")
 }}
 Remove-Item -Path {words} -Exclude '{name}.answer' -ErrorAction SilentlyContinue

@@ -6,7 +6,6 @@ import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -30,7 +29,6 @@ from plans.actions import (
     Together,
     Upload,
 )
-from plans.checks import Http, HttpCheck
 from plans.events import FactsCollected, IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
 from plans.facts import Fact
 from plans.isolation import Isolation
@@ -502,17 +500,3 @@ class TestUnpack:
     @pytest.mark.parametrize("outcome", [LOST, ABORTED])
     def test_a_lost_or_stopped_command_is_told_as_it_ended(self, outcome: Outcome) -> None:
         assert drive(Unpack(executable=()), site(), OK, outcome)[1] == outcome
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        Unpack(executable=()),
-        HttpCheck(name="It answers", on="web", http=Http(url="http://127.0.0.1/")),
-    ],
-)
-def test_what_a_windows_host_cannot_do_yet_is_never_blamed_on_the_package(step: Any) -> None:
-    performed, outcome = drive(step, site(shell_of_host="powershell"))
-    assert performed == []
-    assert outcome.result == "errored"
-    assert "shell: powershell" in outcome.reason

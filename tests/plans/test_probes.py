@@ -190,7 +190,6 @@ def test_targets_reach_the_shell_as_they_are() -> None:
 
 def test_windows_is_asked_in_its_own_words() -> None:
     command = probe(WEB, "powershell", RULES).command
-    assert "foreach ($target in @('prod:443', 'db:5432')) {" in command
-    assert "$targets" not in command
+    assert "\n$targets = @('prod:443', 'db:5432')\n" in command
     assert '"$($try.Target) $($try.Answer) powershell"' in command
     assert judged("prod:443 silent powershell\r\ndb:5432 open powershell\r\n")[0] == "proved"

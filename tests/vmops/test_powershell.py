@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from plans.actions import At
 from plans.environment import Environment, Guest, Host, Ssh, VCenter
+from plans.windows import quote
 from vmops import powershell
 from vmops.boots import restarting
 from vmops.guest import GuestTransport, Windows
 from vmops.hosts import Hosts
-from vmops.powershell import POWERSHELL, arguments, quote
+from vmops.powershell import POWERSHELL, arguments
 from vmops.scripts import Spec
 from vmops.transport import Limit
 from vmops.windows import WindowsTransport
