@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from bot import durable
 from bot.board import Board
 from bot.masking import Masker
-from plans.actions import Action, Ask, Note, Outcome, Pause, Record, Restart, Shell, Together
+from bot.texts import Texts
+from plans.actions import Action, Ask, KeepText, Note, Outcome, Pause, RecallFacts, Record, Restart, Shell, Together
 from plans.engine import outcome_in
 from plans.events import AnyEvent, JobStarted, RunPaused, StepFinished
 from plans.phases import Planned
@@ -66,6 +67,7 @@ class Attempt:
         self._cancel = cancel
         self._path = data_dir / site.log
         self._masker = masker
+        self._texts = Texts(data_dir, masker)
         self._jobs = 0
         self._unknown = False
         self.overdue = ""
@@ -98,6 +100,12 @@ class Attempt:
             case Note(text):
                 log.write(text.encode())
                 return OK
+            case KeepText(digest, text):
+                self._texts.keep(digest, text)
+                return OK
+            case RecallFacts(run, phase, environment):
+                digests = self._board.run(run).facts.get(f"{phase}/{environment}", {})
+                return Outcome("ok", value={fact: self._texts.recall(digest) for fact, digest in digests.items()})
             case Pause(seconds):
                 return Outcome("aborted") if self._cancel.wait(seconds) else OK
             case Ask():

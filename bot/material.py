@@ -1,5 +1,6 @@
 """Touches the package store and the settings to gather what a run's plan is made of."""
 
+from datetime import datetime
 from functools import lru_cache
 
 from bot.board import Board
@@ -13,6 +14,7 @@ from plans.isolation import holds
 from plans.package import Package
 from plans.phases import Material, Plan, Subject
 from plans.records import Run
+from plans.rule_records import Waiver
 from vmops.perform import Performer
 from vmops.transport import Trouble
 
@@ -125,7 +127,6 @@ class Materials:
         return tuple(name for name, app in apps if app.staging == run.environment)
 
     def _material(self, run: Run) -> Material:
-        apps = {name: self._settings.apps[name] for name in self._apps(run)}
         package = self._package(self._board.release(run.release).digest) if run.release else None
         target, state = self.target(run.environment), self._board.environment(run.environment)
         digest = self._settings.digest_of_environment(run.environment)
@@ -137,15 +138,36 @@ class Materials:
             state=state,
             violated=run.isolation == "violated",
             attested=state.attested if holds(state.attested, digest, self._board.now()) else None,
-            subjects=tuple(
-                Subject(app, self._settings.tests[name], self.target(app.prod)) for name, app in apps.items()
-            ),
+            subjects=tuple(self._subject(name) for name in self._apps(run)),
             policy=self._settings.policy,
             manifest=package.manifest if package else None,
             executable=package.executable if package else (),
             restarts=len(run.restarts),
             own=run.own,
+            rehearsal=self.baseline(run.release, run.environment) if run.release else None,
+            waived=self._waived(run),
         )
+
+    def baseline(self, release: str, prod: str) -> int | None:
+        """The rehearsal whose prod a promotion starts from; None where this release has been at prod since."""
+        found = self._board.release(release)
+        runs = [run for run in self._board.table(Run) if run.release == release and run.environment == prod]
+        began = [run for run in runs if any(step.phase == "deploy" for step in run.steps.values())]
+        undone = [run.number for run in runs if run.kind == "rollback" and run.verdict == "passed"]
+        last = max((run.number for run in began if run.kind == "promotion" and run.finished), default=0)
+        return found.rehearsal if last <= max(undone, default=0) else None
+
+    def _subject(self, name: str) -> Subject:
+        app = self._settings.apps[name]
+        qa = self.target(app.qa) if app.qa else None
+        return Subject(name, app, self._settings.tests[name], self.target(app.prod), qa)
+
+    def _waived(self, run: Run) -> tuple[str, ...]:
+        """The facts of the environment that an admin lets differ, as of when the run was started."""
+        at = datetime.fromisoformat(run.at)
+        waivers = (waiver for waiver in self._board.table(Waiver) if waiver.environment == run.environment)
+        given = (w for w in waivers if datetime.fromisoformat(w.at) <= at < datetime.fromisoformat(w.until))
+        return tuple(sorted(waiver.fact for waiver in given))
 
     def _read(self, digest: str) -> Package:
         return self._store.package(digest)

@@ -7,11 +7,13 @@ from bot.config import Settings
 from bot.ledger import stamp
 from bot.material import Materials
 from bot.runs import Runs
+from plans.calendars import frozen
 from plans.errors import Refusal
 from plans.events import PromotionRefused, PromotionScheduled, PromotionUnscheduled
-from plans.gates import Case, Gate, gates
+from plans.gates import Case, Gate, Moved, gates, moved
 from plans.quantities import spell
-from plans.records import Freeze, Release, Run
+from plans.records import EnvironmentState, Freeze, Release, Run
+from plans.rule_records import Difference, Escape, Outside
 from vmops.perform import Performer
 
 TIME_OPENS = frozenset({"approvals_missing", "frozen", "locked", "busy"})
@@ -51,8 +53,30 @@ class Promotions:
                 freeze=next(self._board.table(Freeze), None),
                 busy=self._runs.holder(prod, machines),
                 later=later[0] if later else None,
+                calendar=self._calendar(),
+                moved=self._moved(release, state),
+                outside=next((o for o in self._board.table(Outside) if o.environment == prod), None),
+                differences=self._differences(rehearsal),
+                escapes=tuple(e for e in self._board.table(Escape) if e.open and e.app == release.app),
             )
             return gates(case)
+
+    def _calendar(self) -> tuple[str, datetime] | None:
+        found = frozen(self._settings.policy.freezes, self._board.now(), self._settings.timezone)
+        return (found[0].reason, found[1]) if found else None
+
+    def _moved(self, release: Release, prod: EnvironmentState) -> Moved | None:
+        number = self._materials.baseline(release.id, prod.name)
+        if number is None:
+            return None
+        facts = self._settings.apps[release.app].facts
+        warn = {fact.name for fact in facts if fact.change == "warn"}
+        return moved(self._board.run(number), prod, release.app, warn)
+
+    def _differences(self, rehearsal: Run | None) -> tuple[Difference, ...]:
+        """What the rehearsal pointed out and somebody must dispose of."""
+        found = self._board.table(Difference)
+        return tuple(d for d in found if rehearsal is not None and d.run == rehearsal.number)
 
     def prod(self, release: Release) -> str:
         """The environment that a release is promoted to. Raises Refusal where its app is not configured any more."""

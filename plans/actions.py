@@ -196,6 +196,28 @@ class Record(msgspec.Struct, frozen=True):
     event: AnyEvent
 
 
+class KeepText(msgspec.Struct, frozen=True):
+    """Keep a text with the logs, under this SHA-256 in hex: what a fact was, to be compared with later."""
+
+    digest: str
+    text: str
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """A fact as it was: its digest, and its text where that is still kept."""
+
+    digest: str
+    text: str | None
+
+
+class RecallFacts(msgspec.Struct, frozen=True):
+    """What a run had collected of an environment in a phase: the value is a dict of Recalled, by "fact host"."""
+
+    run: int
+    phase: str
+    environment: str
+
+
 class Note(msgspec.Struct, frozen=True):
     """Add text to the step's log."""
 
@@ -204,5 +226,6 @@ class Note(msgspec.Struct, frozen=True):
 
 Action = (
     Shell | Together | Upload | Power | ReadNetworks | Disconnect | TakeSnapshot | RevertTo | RemoveSnapshot
-    | PutClone | TakeCloneBack | EndFormer | FindVm | AwaitHost | Restart | Pause | Ask | Record | Note
+    | PutClone | TakeCloneBack | EndFormer | FindVm | AwaitHost | Restart | Pause | Ask | Record | KeepText
+    | RecallFacts | Note
 )  # fmt: skip

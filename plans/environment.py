@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from plans.calendars import Freeze, OfficeHours
 from plans.checks import Check
 from plans.facts import Fact
 from plans.isolation import Isolation
@@ -125,3 +126,5 @@ class Policy(Config, frozen=True, kw_only=True):
     watch: tuple[Duration, ...] = ("10m", "30m", "45m")
     inspection: Duration = "2h"
     snapshot_max_age: Duration = "72h"
+    freezes: tuple[Freeze, ...] = ()
+    office_hours: OfficeHours | None = None

@@ -204,10 +204,13 @@ class MachineReplaced(Event, frozen=True, kw_only=True, tag="machine.replaced"):
 
 
 class FactsCollected(Event, frozen=True, kw_only=True, tag="facts.collected"):
+    """`digests`: by "fact host"; the text of each is in the logs under its digest."""
+
     run: int
     environment: str
     digests: dict[str, str]
     log: str
+    app: str = ""
 
 
 class IsolationJudged(Event, frozen=True, kw_only=True, tag="isolation.judged"):

@@ -40,6 +40,19 @@ Collected = Literal[
 
 _WANTED = {"files": "path", "sqlite": "path", "postgresql": "database", "mysql": "database", "sqlserver": "database"}
 _TAKEN = {"environment": ("path",), "postgresql": ("user",), "mysql": ("user",)}
+_ABOUT = {
+    "packages": "infrastructure",
+    "services": "infrastructure",
+    "crontabs": "infrastructure",
+    "listening_ports": "infrastructure",
+    "authorized_keys": "infrastructure",
+    "sudoers": "infrastructure",
+    "environment": "config",
+    "sqlite": "database",
+    "postgresql": "database",
+    "mysql": "database",
+    "sqlserver": "database",
+}
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 
@@ -47,7 +60,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What must be the same on two sides, but for lines that match one of `ignore`.
 
     `run` is a command whose output it is; `collect` names one that Quarterdeck has ready, with the `path` or the
-    `database` that it is about. `user`: the host's user that asks the database, through sudo.
+    `database` that it is about. `user`: the host's user that asks the database, through sudo. `kind`: the kind of
+    change that it shows; one that changes on staging although no listed change is of its kind is pointed out.
     """
 
     name: str
@@ -59,6 +73,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     user: str = ""
     ignore: tuple[str, ...] = ()
     change: Literal["block", "warn"] = "block"
+    kind: Literal["code", "database", "config", "infrastructure", ""] = ""
 
     def __post_init__(self) -> None:
         if bool(self.run) == bool(self.collect):
@@ -72,6 +87,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.user and not _USER.fullmatch(self.user):
             raise ValueError(f"{self.user} is not the name of a user")
 
+    @property
+    def about(self) -> str:
+        """The kind of change that it shows, where that is known."""
+        return self.kind or _ABOUT.get(self.collect, "")
+
     def lacks(self, shell: str) -> bool:
         """Whether hosts of this shell (sh or powershell) have nothing ready to collect it with."""
         return shell == "powershell" and bool(self.collect) and self.collect not in windows_facts.COLLECTED
@@ -84,7 +104,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         told = {key: getattr(self, key) for key in keys if key}
         facts = windows_facts if shell == "powershell" else posix_facts
         run = facts.command(self.collect, told)
-        return msgspec.structs.replace(self, run=run, collect="", path="", database="", user="")
+        return msgspec.structs.replace(self, run=run, kind=self.about, collect="", path="", database="", user="")
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Decides whether a release may be promoted: the gates, each open or shut with what would open it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import msgspec
@@ -56,6 +56,18 @@ class Gate(msgspec.Struct, frozen=True):
     shut: bool
     detail: str
     hint: str = ""
+
+
+def moved(rehearsal: Run, prod: EnvironmentState, app: str, warn: Collection[str]) -> Moved | None:
+    """How prod, as it was last seen, differs from what the rehearsal's confirm saw; None where nobody looked since.
+
+    `warn` are the names of the app's facts that may change in between.
+    """
+    seen, then = prod.seen.get(app), rehearsal.facts.get(f"confirm/{prod.name}", {})
+    if seen is None or seen.run == rehearsal.number:
+        return None
+    changed = (fact for fact, digest in then.items() if seen.digests.get(fact, digest) != digest)
+    return Moved(seen.at, tuple(fact for fact in changed if fact.rpartition(" ")[0] not in warn))
 
 
 def gates(case: Case) -> tuple[Gate, ...]:

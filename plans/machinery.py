@@ -1,4 +1,4 @@
-"""Decides what Quarterdeck's own steps do: revert, isolate, power on, snapshot, unpack, compare facts."""
+"""Decides what Quarterdeck's own steps do: revert, isolate, power on, snapshot, unpack, watch."""
 
 import msgspec
 
@@ -19,20 +19,12 @@ from plans.actions import (
     Together,
     Upload,
 )
-from plans.events import FactsCollected, IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
-from plans.facts import WIDTH, Difference, Fact, brief, compare, digest
+from plans.events import IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
 from plans.isolation import Isolation, Judgement, judge
 from plans.networks import View
 from plans.probes import judge_probes, probe
 from plans.records import Attested
-from plans.site import OK, Actions, Site
-
-KEPT = 4 * 1024 * 1024
-"""Bytes of a fact's output that are brought back; what is longer is not compared, not even in part."""
-
-
-class Own(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that nobody wrote."""
+from plans.site import OK, Actions, Own, Site
 
 
 class GoBack(Own, frozen=True):
@@ -215,56 +207,6 @@ class Unpack(Own, frozen=True):
         return msgspec.structs.replace(outcome, result="errored", reason=reason)
 
 
-class CompareFacts(Own, frozen=True):
-    """The app's facts collected on both sides at once and compared: `pairs` of (fact, host here, host there).
-
-    With no other side (`there` empty) they are collected and written down only. Where the sides differ it is errored,
-    or, `reused` being an earlier restore, skipped: prod has gone on since, and staging is to be restored anew.
-    """
-
-    pairs: tuple[tuple[Fact, str, str], ...]
-    there: str
-    reused: bool = False
-
-    def actions(self, site: Site) -> Actions:
-        sides = [(fact, At(site.environment, here), At(self.there, other)) for fact, here, other in self.pairs]
-        wanted = [(fact, at) for fact, here, other in sides for at in (here, other) if at.environment]
-        unique = {(fact.name, str(at)): (fact, at) for fact, at in wanted}
-        shells = tuple(Shell(at=at, command=fact.run, timeout=300, keep=KEPT) for fact, at in unique.values())
-        collected = yield Together(shells)
-        outputs: dict[tuple[str, str], str] = {}
-        found: tuple[Outcome, ...] = collected.value
-        for (fact, at), outcome in zip(unique.values(), found, strict=True):
-            if outcome.result == "aborted":
-                return outcome
-            if why := _unreadable(outcome):
-                return Outcome("errored", reason=f"fact {fact.name} on {at}: {why}")
-            outputs[fact.name, str(at)] = outcome.output
-        for environment in dict.fromkeys(at.environment for _, at in unique.values()):
-            yield Record(self._event(site, environment, unique, outputs))
-        differences = [d for f, h, o in sides if o.environment and (d := _between(f, h, o, outputs))]
-        yield Note("".join(f"{d.full}\n" for d in differences) or f"{len(self.pairs)} facts agree\n")
-        if differences and self.reused:
-            return Outcome("skipped", reason=f"Restored anew: {self.there} has changed since.\n{brief(differences)}")
-        if differences:
-            return Outcome("errored", reason=brief(differences))
-        return OK
-
-    @staticmethod
-    def _event(
-        site: Site,
-        environment: str,
-        unique: dict[tuple[str, str], tuple[Fact, At]],
-        outputs: dict[tuple[str, str], str],
-    ) -> FactsCollected:
-        digests = {
-            f"{fact.name} {at.host}": digest(fact, outputs[fact.name, str(at)])
-            for fact, at in unique.values()
-            if at.environment == environment
-        }
-        return FactsCollected(run=site.run, environment=environment, digests=digests, log=site.log)
-
-
 class BeginWatch(Own, frozen=True):
     """Prod is in use again: from here the run holds no lock."""
 
@@ -285,18 +227,5 @@ class Mark(Own, frozen=True):
 
 Machinery = (
     GoBack | ProveIsolation | ProbeIsolation | PowerOn | Answer | KeepSnapshot | RemoveSnapshots | Reuse | Attest
-    | Unpack | CompareFacts | BeginWatch | Mark
+    | Unpack | BeginWatch | Mark
 )  # fmt: skip
-
-
-def _unreadable(outcome: Outcome) -> str:
-    if outcome.exit != 0:
-        said = outcome.output.strip().rpartition("\n")[2][:WIDTH]
-        return ": ".join(filter(None, (outcome.reason or "could not be read", said)))
-    if outcome.cut:
-        return f"its output is longer than {KEPT // 1024**2} MiB: let it print less, or a digest"
-    return ""
-
-
-def _between(fact: Fact, here: At, there: At, outputs: dict[tuple[str, str], str]) -> Difference | None:
-    return compare(fact, str(here), outputs[fact.name, str(here)], str(there), outputs[fact.name, str(there)])

@@ -71,11 +71,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """An app on the environment: what the admins say of it, its tests and its prod."""
+    """An app on the environment: what the admins say of it, its tests, its prod and its QA where it has one."""
 
+    name: str
     app: App
     tests: TestPlan
     prod: Environment
+    qa: Environment | None = None
 
 
 class Material(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     `executable` are the paths of the package that unpacking makes executable. `at` is when the run was started, ISO
     8601: what is judged by its age is judged as of then, and stays so.
     `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
+    `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now.
     """
 
     run: int
@@ -102,6 +105,8 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     executable: tuple[str, ...] = ()
     restarts: int = 0
     own: dict[str, Kept] = {}
+    rehearsal: int | None = None
+    waived: tuple[str, ...] = ()
 
     def older(self) -> dict[str, tuple[str, ...]]:
         """References of our snapshots to go back to, by host, the latest last."""

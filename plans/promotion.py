@@ -1,9 +1,11 @@
 """Decides what a promotion and a rollback of prod are made of."""
 
 from plans.checks import ManualCheck
+from plans.comparing import CollectFacts, CompareSince
 from plans.errors import Refusal
-from plans.machinery import Attest, BeginWatch, CompareFacts, KeepSnapshot
-from plans.phases import Draft, Material, Plan
+from plans.facts import Fact
+from plans.machinery import Attest, BeginWatch, KeepSnapshot
+from plans.phases import Draft, Material, Plan, Subject
 from plans.rehearsal import pairs
 
 
@@ -20,6 +22,7 @@ def promotion(material: Material) -> Plan:
     draft.health("test", health)
     draft.checks("test", "critical", (c for c in tests.critical if c.prod == "safe"))
     draft.checks("test", "deep", (c for c in tests.deep if c.prod == "safe"))
+    _write_down(draft, material)
     if material.policy.watch:
         draft.own("watch", "Begin the watch", BeginWatch())
     unattended = tuple(c for c in tests.checks() if c.prod == "safe" and not isinstance(c, ManualCheck))
@@ -43,13 +46,26 @@ def rollback(material: Material) -> Plan:
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before and c.prod == "safe")
         draft.health("test", (*subject.app.health, *before))
+    _write_down(draft, material)
     return draft.plan()
+
+
+def _write_down(draft: Draft, material: Material) -> None:
+    """What prod is from now on: whoever changes it without a promotion is found by that."""
+    for subject in material.subjects:
+        if facts := _facts(material, subject):
+            draft.own("test", "Write down prod's facts", CollectFacts(facts=facts, app=subject.name))
+
+
+def _facts(material: Material, subject: Subject) -> tuple[tuple[Fact, str], ...]:
+    return tuple((fact, host) for fact, host, _ in pairs(subject.app.facts, material.target, None))
 
 
 def _protect(draft: Draft, material: Material) -> None:
     (subject,) = material.subjects
-    if facts := pairs(subject.app.facts, material.target, None):
-        draft.own("protect", "Write down prod's facts", CompareFacts(pairs=facts, there=""))
+    if (facts := _facts(material, subject)) and material.rehearsal is not None:
+        since = CompareSince(facts=facts, app=subject.name, run=material.rehearsal, phase="confirm", kind="prod")
+        draft.own("protect", "Compare prod with when this was rehearsed", since)
     draft.admins("protect", material.target.backup)
     named = material.target.named()
     backed_up = [name for name, host in named.items() if host.protection == "backup"]

@@ -132,7 +132,8 @@ class Run(Document, frozen=True, kw_only=True):
     `restored`: when the data that it stands on was restored, by the run `restored_by`; `restores` are its own.
     `restarts`: why it started over, each time. Its steps are those since then; `spent` are the attempts that each step,
     by its number, had before, and `own` the run's own snapshots that it went back to, by host.
-    `late`: by how many seconds a mark of the watch came late.
+    `late`: by how many seconds a mark of the watch came late. `facts`: by "phase/environment", the digest of each fact
+    that was collected there, by "fact host".
     """
 
     number: int
@@ -166,6 +167,7 @@ class Run(Document, frozen=True, kw_only=True):
     restarts: tuple[str, ...] = ()
     spent: dict[int, int] = {}
     own: dict[str, Kept] = {}
+    facts: dict[str, dict[str, str]] = {}
     verdict: str = ""
     reason: str = ""
     finished: str = ""
@@ -203,11 +205,21 @@ class Attested(Document, frozen=True, kw_only=True):
     digest: str
 
 
+class Seen(Document, frozen=True, kw_only=True):
+    """An app's facts as a run saw them: the digest of each, by "fact host"."""
+
+    run: int
+    phase: str
+    at: str
+    digests: dict[str, str]
+
+
 class EnvironmentState(Document, frozen=True, kw_only=True):
     """What is known of an environment. `deployed`: app to the releases put on it, the present one last.
 
     `snapshots` are ours that stand, by host; `removed` those that a run took away which still goes on, by that run: its
-    plan was made with them, and stays what it was.
+    plan was made with them, and stays what it was. `seen`: each app's facts as they were last seen; `settled`: as they
+    were after its last promotion or rollback.
     """
 
     name: str
@@ -218,6 +230,8 @@ class EnvironmentState(Document, frozen=True, kw_only=True):
     removed: dict[int, dict[str, tuple[Kept, ...]]] = {}
     deployed: dict[str, tuple[str, ...]] = {}
     inspection: int | None = None
+    seen: dict[str, Seen] = {}
+    settled: dict[str, Seen] = {}
 
 
 class Freeze(Document, frozen=True, kw_only=True):

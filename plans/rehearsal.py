@@ -7,13 +7,13 @@ from datetime import datetime
 import msgspec
 
 from plans.actions import At
+from plans.comparing import CompareFacts, SeekForgotten
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
 from plans.isolation import Isolation
 from plans.machinery import (
     Answer,
-    CompareFacts,
     GoBack,
     KeepSnapshot,
     PowerOn,
@@ -22,7 +22,7 @@ from plans.machinery import (
     RemoveSnapshots,
     Reuse,
 )
-from plans.phases import Draft, Given, Material, Plan, on, role, with_vm
+from plans.phases import Draft, Given, Material, Plan, Subject, on, role, with_vm
 from plans.quantities import seconds, spell
 from plans.records import Kept
 from plans.restoring import MakeAnew, RestoreClone
@@ -43,10 +43,18 @@ def rehearsal(material: Material) -> Plan:
         raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
     draft.package("deploy", material.manifest.deploy, material.executable)
     for subject in material.subjects:
+        _seek_forgotten(draft, material, subject, tuple(dict.fromkeys(c.kind for c in material.manifest.changes)))
         draft.health("test", subject.app.health)
         draft.checks("test", "critical", subject.tests.critical)
         draft.checks("test", "deep", subject.tests.deep)
     return draft.plan()
+
+
+def _seek_forgotten(draft: Draft, material: Material, subject: Subject, listed: tuple[str, ...]) -> None:
+    """What QA has and the package does not bring, and what it changes that it does not list."""
+    if facts := pairs(subject.app.facts, material.target, subject.qa):
+        step = SeekForgotten(pairs=facts, qa=subject.app.qa, app=subject.name, listed=listed)
+        draft.own("test", "Look for a forgotten change", step)
 
 
 def check(material: Material, kind: str = "check") -> Plan:
@@ -175,7 +183,9 @@ def _confirm(draft: Draft, material: Material, *, reused: bool = False) -> tuple
         before = (c for c in subject.tests.checks() if c.before)
         draft.health("confirm", (*subject.app.health, *before))
         if facts := pairs(subject.app.facts, material.target, subject.prod):
-            compare = CompareFacts(pairs=facts, there=subject.app.prod, reused=reused)
+            compare = CompareFacts(
+                pairs=facts, there=subject.app.prod, app=subject.name, reused=reused, waived=material.waived
+            )
             draft.own("confirm", "Compare with prod", compare)
             compared.append(draft.steps[-1].number)
     return tuple(compared)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from plans import events as e
 from plans.folds import Changes, Documents, Fold, change_environment, change_release, change_run, due, environment, run
 from plans.isolation import WORST_FIRST
-from plans.records import Answered, EnvironmentState, HostStep, Measured, Question, Run, StepRecord
+from plans.records import Answered, EnvironmentState, HostStep, Measured, Question, Run, Seen, StepRecord
 
 
 def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> Changes:
@@ -229,6 +229,23 @@ def _isolation_judged(documents: Documents, entry: e.Entry, event: e.IsolationJu
     return change_run(documents, event.run, isolation=verdict, doubts=tuple(dict.fromkeys(found.doubts + event.doubts)))
 
 
+def _facts_collected(documents: Documents, entry: e.Entry, event: e.FactsCollected) -> Changes:
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    where = f"{found.phase}/{event.environment}"
+    changes = change_run(documents, event.run, facts=found.facts | {where: found.facts.get(where, {}) | event.digests})
+    state, app = environment(documents, event.environment), event.app or found.app
+    last = state.seen.get(app)
+    same = last is not None and (last.run, last.phase) == (event.run, found.phase)
+    digests = (last.digests if last and same else {}) | event.digests
+    seen = Seen(run=event.run, phase=found.phase, at=entry.at, digests=digests)
+    settled = state.settled
+    if found.kind in ("promotion", "rollback") and found.phase == "test":
+        settled = settled | {app: seen}
+    return changes | change_environment(documents, event.environment, seen=state.seen | {app: seen}, settled=settled)
+
+
 def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) -> Changes:
     found = run(documents, event.run)
     if found is None:
@@ -252,5 +269,6 @@ FOLDS: dict[type[Any], Fold] = {
     e.RestoreReused: _restore_reused,
     e.MachineReplaced: _machine_replaced,
     e.IsolationJudged: _isolation_judged,
+    e.FactsCollected: _facts_collected,
     e.WatchChecked: _watch_checked,
 }

@@ -77,6 +77,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that nobody wrote."""
+
+
 class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What every step that somebody wrote has: in a package, or in the admins' configuration.
 

@@ -6,6 +6,7 @@ import msgspec
 
 from plans.actions import Ask, Outcome, Restart
 from plans.checks import Check, Healthy
+from plans.comparing import Comparing
 from plans.machinery import Machinery
 from plans.quantities import seconds
 from plans.restoring import MakeAnew, RestoreRun
@@ -77,5 +78,5 @@ class Manual(Written, frozen=True, tag="manual"):
 PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step: TypeAlias = PackageStep | RestoreRun | MakeAnew | Check | Healthy | Machinery
+Step: TypeAlias = PackageStep | RestoreRun | MakeAnew | Check | Healthy | Comparing | Machinery
 """Every kind of step there is."""

@@ -103,7 +103,7 @@ def material(where: str = "staging", **changes: Any) -> Material:
         "environment": where,
         "target": staging() if where == "staging" else prod(),
         "state": EnvironmentState(name=where),
-        "subjects": (Subject(load_app(), load(TESTS.encode(), TestPlan, "tests"), prod()),),
+        "subjects": (Subject("webshop", load_app(), load(TESTS.encode(), TestPlan, "tests"), prod()),),
         "policy": Policy(),
         "manifest": load(PACKAGE.encode(), Manifest, "handoff.yaml"),
         "executable": ("scripts/001-archived.sh", "scripts/undo.sh"),

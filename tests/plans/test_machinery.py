@@ -29,14 +29,12 @@ from plans.actions import (
     Together,
     Upload,
 )
-from plans.events import FactsCollected, IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
-from plans.facts import Fact
+from plans.events import IsolationJudged, RestoreReused, SnapshotRemoved, SnapshotTaken, WatchChecked
 from plans.isolation import Isolation
 from plans.machinery import (
     Answer,
     Attest,
     BeginWatch,
-    CompareFacts,
     GoBack,
     KeepSnapshot,
     Mark,
@@ -268,105 +266,6 @@ class TestWatch:
             asked, ended = drive(Mark(mark="10m"), site(host=None, group_ok=ok))
             assert asked == [Record(WatchChecked(run=7, mark="10m", ok=ok))]
             assert ended.ok
-
-
-class TestFacts:
-    SCHEMA = Fact(name="schema", on="db", run="sqlite3 shop.db .schema")
-    PACKAGES = Fact(name="packages", on="web", run="dpkg-query -W", ignore=("^linux",))
-    PAIRS = ((SCHEMA, "db", "db"), (PACKAGES, "web", "web"), (PACKAGES, "web", "web/2"))
-
-    def compare(self, *outputs: Outcome | str) -> tuple[list[Action], Outcome]:
-        outcomes = tuple(Outcome("ok", exit=0, output=o) if isinstance(o, str) else o for o in outputs)
-        return drive(CompareFacts(pairs=self.PAIRS, there="prod"), site(host=None), Outcome("ok", value=outcomes))
-
-    def test_all_are_collected_at_once_and_no_host_is_asked_twice(self) -> None:
-        asked, ended = self.compare("s", "s", "p", "p", "p\nlinux-6")
-        (together,) = [action for action in asked if isinstance(action, Together)]
-        assert [(str(shell.at), shell.command) for shell in together.shells] == [
-            ("staging db", "sqlite3 shop.db .schema"),
-            ("prod db", "sqlite3 shop.db .schema"),
-            ("staging web", "dpkg-query -W"),
-            ("prod web", "dpkg-query -W"),
-            ("prod web/2", "dpkg-query -W"),
-        ]
-        assert ended.ok
-
-    def test_both_sides_are_on_the_ledger_by_digest(self) -> None:
-        asked, _ = self.compare("s", "s", "p", "p", "other")
-        s, p, other = (hashlib.sha256(text.encode()).hexdigest() for text in ("s", "p", "other"))
-        assert [action.event for action in asked if isinstance(action, Record)] == [
-            FactsCollected(
-                run=7, environment="staging", digests={"schema db": s, "packages web": p}, log="logs/run-7/01-web-1.log"
-            ),
-            FactsCollected(
-                run=7,
-                environment="prod",
-                digests={"schema db": s, "packages web": p, "packages web/2": other},
-                log="logs/run-7/01-web-1.log",
-            ),
-        ]
-
-    def test_a_difference_is_the_machinerys_and_says_on_which_host(self) -> None:
-        asked, ended = self.compare("s", "t", "p", "p", "p\nq")
-        assert ended.result == "errored"
-        assert ended.reason.splitlines() == [
-            "schema: staging db and prod db differ",
-            "  only on staging db: s",
-            "  only on prod db: t",
-            "packages: staging web and prod web/2 differ",
-            "  only on prod web/2: q",
-        ]
-        assert isinstance(asked[-1], Note)
-        assert "+q" in asked[-1].text
-
-    @pytest.mark.parametrize(
-        ("outcome", "why"),
-        [
-            (Outcome("failed", exit=1, reason="exit code 1"), "exit code 1"),
-            (Outcome("errored", reason="no route"), "no route"),
-            (Outcome("failed", exit=2), "could not be read"),
-            (Outcome("failed", exit=69, reason="exit code 69", output="a\nno rpm here\n"), "exit code 69: no rpm here"),
-            (
-                Outcome("ok", exit=0, output="s", cut=True),
-                "its output is longer than 4 MiB: let it print less, or a digest",
-            ),
-        ],
-    )
-    def test_what_could_not_be_read_whole_is_not_compared(self, outcome: Outcome, why: str) -> None:
-        asked, ended = self.compare("s", outcome, "p", "p", "p")
-        assert (ended.result, ended.reason) == ("errored", f"fact schema on prod db: {why}")
-        assert [type(action) for action in asked] == [Together]
-
-    def test_after_a_revert_a_difference_is_why_staging_is_restored_anew(self) -> None:
-        outcomes = tuple(Outcome("ok", exit=0, output=text) for text in ("s", "t"))
-        step = CompareFacts(pairs=((self.SCHEMA, "db", "db"),), there="prod", reused=True)
-        asked, ended = drive(step, site(host=None), Outcome("ok", value=outcomes))
-        assert (ended.result, ended.reason.splitlines()) == (
-            "skipped",
-            [
-                "Restored anew: prod has changed since.",
-                "schema: staging db and prod db differ",
-                "  only on staging db: s",
-                "  only on prod db: t",
-            ],
-        )
-        assert isinstance(asked[-1], Note)
-        assert drive(step, site(host=None), Outcome("ok", value=outcomes[:1] * 2))[1] == OK
-
-    def test_up_to_4_mib_of_each_are_brought_back(self) -> None:
-        asked, _ = self.compare("s", "s", "p", "p", "p")
-        (together,) = [action for action in asked if isinstance(action, Together)]
-        assert {shell.keep for shell in together.shells} == {4 * 1024 * 1024}
-
-    def test_a_stop_is_a_stop(self) -> None:
-        assert self.compare("s", ABORTED, "p", "p", "p")[1] == ABORTED
-
-    def test_without_another_side_they_are_written_down_only(self) -> None:
-        answer = Outcome("ok", value=(Outcome("ok", exit=0, output="s"),))
-        step = CompareFacts(pairs=((self.SCHEMA, "db", "db"),), there="")
-        asked, ended = drive(step, site(environment="prod", host=None), answer)
-        assert [action.event.environment for action in asked if isinstance(action, Record)] == ["prod"]  # type: ignore[union-attr]
-        assert ended.ok
 
 
 FILES = {

@@ -6,10 +6,11 @@ import pytest
 from builders import PACKAGE, PROD, TESTS, material, prod
 from msgspec.structs import replace
 
+from plans.comparing import CollectFacts, CompareSince
 from plans.documents import load
 from plans.environment import Environment, Policy
 from plans.errors import Refusal
-from plans.machinery import CompareFacts, KeepSnapshot
+from plans.machinery import KeepSnapshot
 from plans.package import Manifest
 from plans.phases import Plan
 from plans.promotion import promotion, rollback
@@ -26,10 +27,10 @@ def with_tests(text: str) -> Any:
 
 
 def test_a_promotion_protects_prod_then_does_what_was_rehearsed_then_watches() -> None:
-    plan = promotion(material("prod"))
+    plan = promotion(material("prod", rehearsal=3))
     assert plan.phases == ("protect", "deploy", "test", "watch")
     assert laid_out(plan) == [
-        "protect: Write down prod's facts ()",
+        "protect: Compare prod with when this was rehearsed ()",
         "protect: Back up the orders (db)",
         "protect: Take a snapshot (web web/2)",
         "protect: Attest that db can be brought back (db)",
@@ -40,6 +41,7 @@ def test_a_promotion_protects_prod_then_does_what_was_rehearsed_then_watches() -
         "deploy: Tell the call centre ()",
         "test: The shop is up (web web/2)",
         "test: Orders can be archived (db)",
+        "test: Write down prod's facts ()",
         "watch: Begin the watch ()",
         *(
             f"watch: {name}"
@@ -122,14 +124,26 @@ def test_a_host_protected_by_a_backup_that_nobody_makes_is_refused() -> None:
     assert refused.value.message == "web/2: protected by a backup, and prod has none."
 
 
-def test_prods_facts_are_written_down_on_every_host_and_compared_with_nothing() -> None:
-    (facts,) = [step.step for step in promotion(material("prod")).steps if isinstance(step.step, CompareFacts)]
-    assert facts.there == ""
-    assert [(fact.name, here) for fact, here, _ in facts.pairs] == [
-        ("schema", "db"),
-        ("packages", "web"),
-        ("packages", "web/2"),
-    ]
+EVERY_HOST = [("schema", "db"), ("packages", "web"), ("packages", "web/2")]
+
+
+def test_prod_is_compared_with_what_the_rehearsal_saw_before_anything_else() -> None:
+    first = promotion(material("prod", rehearsal=3)).steps[0]
+    assert (first.phase, first.name) == ("protect", "Compare prod with when this was rehearsed")
+    assert isinstance(first.step, CompareSince)
+    assert (first.step.run, first.step.phase, first.step.kind) == (3, "confirm", "prod")
+    assert [(fact.name, host) for fact, host in first.step.facts] == EVERY_HOST
+
+
+def test_a_promotion_that_has_been_at_prod_already_compares_with_nothing() -> None:
+    assert not [s for s in promotion(material("prod", rehearsal=None)).steps if isinstance(s.step, CompareSince)]
+
+
+def test_what_prod_is_from_now_on_is_written_down_after_the_tests_and_after_a_rollback() -> None:
+    for plan in (promotion(material("prod")), rollback(material("prod"))):
+        last = [step for step in plan.steps if step.phase == "test"][-1]
+        assert isinstance(last.step, CollectFacts)
+        assert [(fact.name, host) for fact, host in last.step.facts] == EVERY_HOST
 
 
 def test_a_rollback_backs_up_undoes_and_checks_and_needs_no_vcenter() -> None:
@@ -142,6 +156,7 @@ def test_a_rollback_backs_up_undoes_and_checks_and_needs_no_vcenter() -> None:
         "rollback: Take the flag away (db)",
         "test: The shop is up (web web/2)",
         "test: The shop answers (web web/2)",
+        "test: Write down prod's facts ()",
     ]
     assert not any(isinstance(step.step, KeepSnapshot) for step in plan.steps)
 

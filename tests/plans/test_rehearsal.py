@@ -5,16 +5,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NOW, drive, load_app, material, site, staging
+from builders import NOW, drive, load_app, material, prod, site, staging
 from msgspec.structs import replace
 
 from plans.actions import At, Outcome, PutClone
+from plans.comparing import CompareFacts, SeekForgotten
 from plans.environment import App
 from plans.errors import Refusal
 from plans.facts import Fact
 from plans.isolation import Isolation
 from plans.machinery import (
-    CompareFacts,
     GoBack,
     KeepSnapshot,
     ProbeIsolation,
@@ -65,6 +65,7 @@ def test_a_rehearsal_goes_through_all_six_phases_in_order() -> None:
         "deploy: Migrate the orders table (db)",
         "deploy: Install the files (web)",
         "deploy: Tell the call centre ()",
+        "test: Look for a forgotten change ()",
         "test: The shop is up (web)",
         "test: The shop answers (web)",
         "test: Orders can be archived (db)",
@@ -115,6 +116,7 @@ def test_what_is_written_and_what_is_not() -> None:
         "Compare with prod",
         "Take a snapshot",
         "Unpack the package",
+        "Look for a forgotten change",
     ]
 
 
@@ -436,6 +438,31 @@ def test_the_runner_is_a_host_of_every_environment() -> None:
 def test_only_scripts_that_steps_name_are_made_executable() -> None:
     (unpack,) = [step.step for step in rehearsal(material()).steps if isinstance(step.step, Unpack)]
     assert unpack.executable == ("scripts/001-archived.sh", "scripts/undo.sh")
+
+
+def test_what_was_forgotten_is_looked_for_before_anything_is_tested() -> None:
+    app = replace(load_app(), qa="qa")
+    (subject,) = material().subjects
+    plan = rehearsal(material(subjects=(replace(subject, app=app, qa=prod()),)))
+    first = next(step for step in plan.steps if step.phase == "test")
+    assert isinstance(first.step, SeekForgotten)
+    assert (first.step.qa, first.step.listed) == ("qa", ("database",))
+    assert [(fact.name, here, there) for fact, here, there in first.step.pairs] == [
+        ("schema", "db", "db"),
+        ("packages", "web", "web"),
+        ("packages", "web", "web/2"),
+    ]
+
+
+def test_without_a_qa_staging_is_compared_with_itself_before_the_deployment() -> None:
+    first = next(step for step in rehearsal(material()).steps if step.phase == "test")
+    assert isinstance(first.step, SeekForgotten)
+    assert first.step.qa == ""
+
+
+def test_waived_facts_may_differ_in_confirm() -> None:
+    (compare,) = [s.step for s in rehearsal(material(waived=("schema",))).steps if isinstance(s.step, CompareFacts)]
+    assert compare.waived == ("schema",)
 
 
 def test_facts_are_compared_on_the_same_hosts_of_both_sides_and_none_is_left_out() -> None:
