@@ -1,12 +1,16 @@
 """A deck over a real board in a lab's Slack: everything of the bot but the machines and the thread."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from slack_bolt import App, BoltRequest
+from slack_bolt.authorization import AuthorizeResult
 from slack_room import Room, room
 
 from bot.board import Board
@@ -204,3 +208,26 @@ def deck_room(folder: Path, change: str = "") -> Iterator[DeckRoom]:
         finally:
             made.workers.close()
             made.board.close()
+
+
+TRIGGERS = count()
+
+
+def command(text: str, name: str = "/stage", user: str = ADMIN) -> BoltRequest:
+    """What Slack sends for a command."""
+    trigger = f"1.{next(TRIGGERS)}"
+    body = {"command": name, "text": text, "user_id": user, "channel_id": "C01DEPLOYS", "trigger_id": trigger}
+    return BoltRequest(mode="socket_mode", body=body | {"response_url": "http://127.0.0.1:9/gone"})
+
+
+def bolt(deck: DeckRoom, clock: Callable[[], float] = time.monotonic) -> App:
+    """The commands in an app without a socket."""
+    app = App(
+        client=deck.slack.client(),
+        authorize=lambda: AuthorizeResult(
+            enterprise_id=None, team_id="T01LAB", bot_token=deck.slack.workspace.bot_token
+        ),
+        process_before_response=True,
+    )
+    register(app, deck.deck, clock)
+    return app

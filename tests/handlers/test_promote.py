@@ -53,7 +53,7 @@ def test_what_admins_do_nobody_else_does_and_the_ledger_has_it(deck: DeckRoom, t
 def test_check_shows_each_gate_with_its_age_to_everybody(deck: DeckRoom) -> None:
     deck.release()
     told = deck.types(DEV, "/promote check R-1")
-    assert "R-1, webshop 2.4.1: 2 of 13 gates are shut" in told
+    assert re.search(r"R-1, webshop 2.4.1: 2 of \d+ gates are shut", told)
     assert "✕ *shut* `not_rehearsed`" in told
     assert "Rehearse it: /stage run R-1" in told
     assert "✓ open `frozen`: no freeze" in told
@@ -61,7 +61,7 @@ def test_check_shows_each_gate_with_its_age_to_everybody(deck: DeckRoom) -> None
     deck.rehearsed("R-1")
     deck.ahead = timedelta(days=2)
     later = deck.types(ADMIN, "/promote check R-1")
-    assert "all 13 gates are open" in later
+    assert re.search(r"all \d+ gates are open", later)
     assert re.search(r"`not_rehearsed`: rehearsed in run 1 _\(recorded 2 days ago\)_", later)
 
 

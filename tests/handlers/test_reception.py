@@ -2,40 +2,13 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from itertools import count
 
 import pytest
-from deck_room import ADMIN, DEV, OUTSIDER, DeckRoom
-from slack_bolt import App, BoltRequest
-from slack_bolt.authorization import AuthorizeResult
+from deck_room import ADMIN, DEV, OUTSIDER, DeckRoom, bolt, command
 
-from handlers import register
 from handlers.workers import Workers
 from plans.errors import Refusal
-
-
-TRIGGERS = count()
-
-
-def command(text: str, name: str = "/stage", user: str = ADMIN) -> BoltRequest:
-    trigger = f"1.{next(TRIGGERS)}"
-    body = {"command": name, "text": text, "user_id": user, "channel_id": "C01DEPLOYS", "trigger_id": trigger}
-    return BoltRequest(mode="socket_mode", body=body | {"response_url": "http://127.0.0.1:9/gone"})
-
-
-def bolt(deck: DeckRoom, clock: Callable[[], float] = time.monotonic) -> App:
-    """The commands in an app without a socket."""
-    app = App(
-        client=deck.slack.client(),
-        authorize=lambda: AuthorizeResult(
-            enterprise_id=None, team_id="T01LAB", bot_token=deck.slack.workspace.bot_token
-        ),
-        process_before_response=True,
-    )
-    register(app, deck.deck, clock)
-    return app
 
 
 def test_a_role_is_asked_for_again_when_the_work_starts(deck: DeckRoom) -> None:
