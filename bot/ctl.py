@@ -1,5 +1,6 @@
 """Touches the Unix socket in data_dir, at both ends: a line typed on the bot's own host, and the bot's answer to it."""
 
+import contextlib
 import logging
 import os
 import pwd
@@ -78,7 +79,8 @@ def ask(data_dir: Path, line: str) -> Reply:
             raise Refusal("not_yours", message, "Type it as that user, or as root.") from None
         talk.settimeout(ANSWERED_WITHIN + 2 * SAID_WITHIN)
         try:
-            talk.sendall(msgspec.json.encode(Asking(line)) + b"\n")
+            with contextlib.suppress(ConnectionError):  # who is sent away unheard is told so all the same
+                talk.sendall(msgspec.json.encode(Asking(line)) + b"\n")
             with talk.makefile("rb") as answer:
                 return msgspec.json.decode(answer.readline(), type=Reply)
         except (OSError, msgspec.DecodeError):
@@ -131,7 +133,7 @@ class Door:
                 if self._room.acquire(blocking=False):
                     threading.Thread(target=self._converse, args=(talk,), name="ctl-one", daemon=True).start()
                 else:
-                    with talk:
+                    with talk, contextlib.suppress(OSError):
                         _say(talk, Reply(REFUSED, "Too many ctl commands are under way; nothing was done. Try again."))
 
     def _converse(self, talk: socket.socket) -> None:
