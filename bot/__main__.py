@@ -16,10 +16,12 @@ from typer.exceptions import Abort, TyperException
 from plans.errors import Refusal
 
 if TYPE_CHECKING:
-    from plans.package import Finding
+    from plans.findings import Finding
 
 EXITS = {
     "unreadable": 2,
+    "search_too_slow": 2,
+    "search_ended": 2,
     "unreadable_config": 2,
     "invalid_document": 2,
     "not_utf8": 2,
@@ -94,7 +96,8 @@ def check(
     settings = load_config(config) if config else None
     package, findings = inspect(path, settings)
     if settings is None:
-        say("Without --config: roles of hosts and forbidden content are not checked.")
+        say("Without --config: roles of hosts, forbidden content and what the test plan covers are not checked.")
+    say("Whether this version was handed off before, with other bytes, is known to the hand-off alone.")
     acceptable = all(finding.level != "error" for finding in findings)
     if as_json:
         result = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, NoReturn, Protocol
 
 from plans.errors import Refusal
-from plans.package import Finding
+from plans.findings import Finding
 
 CHUNK = 1 << 18
 

@@ -12,12 +12,18 @@ import msgspec
 from bot import archives, tarball, zipped
 from bot.archives import Entry, Unsafe
 from bot.config import Packages
+from bot.searching import Scan, searching
+from plans.content import packed
 from plans.errors import Refusal
+from plans.findings import Finding, error, warning
+from plans.lint import several
 from plans.members import MOST_MEMBERS, TOO_MANY, Names, plain, shown
-from plans.package import DOCUMENT, MANIFEST, Contents, Finding, Member, error, scan
+from plans.package import DOCUMENT, MANIFEST, Contents, Member
 
 TEXT_BYTES = 1_000_001
 """How much of the manifest and of DEPLOY.md is kept: a byte more than a document may have."""
+HEAD_BYTES = 512
+"""How much of any other file is kept, to tell whether it is an archive."""
 MOST_UNSAFE = 20
 MOST_OF_A_CODE = 20
 MODEST_BYTES = 50_000_000
@@ -26,7 +32,10 @@ MOST_RATIO = 200
 
 
 def read(path: Path, *, max_bytes: int, rules: Packages) -> Contents:
-    """What the package at `path` holds, every byte of it looked at once. Raises Refusal `unreadable`."""
+    """What the package at `path` holds, every byte of it looked at once.
+
+    Raises Refusal: `unreadable`, and what a search raises (`bot.searching`).
+    """
     try:
         if path.is_dir():
             return _Reading(archives.folder(path), rules, most=max_bytes).contents()
@@ -64,10 +73,12 @@ class _Reading:
         self._findings: list[Finding] = []
         self._texts: dict[str, bytes] = {}
         self._seen: Counter[str] = Counter()
+        self._packed: list[str] = []
 
     def contents(self) -> Contents:
         try:
-            self._go()
+            with searching(self._forbidden) as scan:
+                self._go(scan)
         except Unsafe as reason:
             self._unsafe.append(reason.finding)
         if self._unsafe:
@@ -76,10 +87,10 @@ class _Reading:
             members=tuple(self._members),
             manifest=self._texts.get(MANIFEST),
             document=self._texts.get(DOCUMENT),
-            findings=tuple(self._findings),
+            findings=(*self._findings, *self._unsearched()),
         )
 
-    def _go(self) -> None:
+    def _go(self, scan: Scan) -> None:
         for count, entry in enumerate(self._entries):
             if count == MOST_MEMBERS:
                 raise Unsafe(TOO_MANY)
@@ -88,26 +99,36 @@ class _Reading:
                 if len(self._unsafe) == MOST_UNSAFE:
                     return
             if entry.kind == "file":
-                self._member(entry)
+                self._member(entry, scan)
 
-    def _member(self, entry: Entry) -> None:
+    def _member(self, entry: Entry, scan: Scan) -> None:
         path, hashed, before, kept = plain(entry.name), hashlib.sha256(), self._read, bytearray()
 
         def chunks() -> Iterator[bytes]:
             for chunk in entry.chunks:
                 self._count(len(chunk), path)
                 hashed.update(chunk)
-                if path in (MANIFEST, DOCUMENT):
-                    kept.extend(chunk[: TEXT_BYTES - len(kept)])
+                kept.extend(chunk[: most - len(kept)])
                 yield chunk
 
-        for finding in scan(shown(path), chunks(), self._forbidden):
+        most = TEXT_BYTES if path in (MANIFEST, DOCUMENT) else HEAD_BYTES
+        for finding in scan(shown(path), chunks()):
             self._seen[finding.code] += 1
             if self._seen[finding.code] <= MOST_OF_A_CODE:
                 self._findings.append(finding)
         self._members.append(Member(path, self._read - before, entry.executable, hashed.hexdigest()))
         if path in (MANIFEST, DOCUMENT):
             self._texts[path] = bytes(kept)
+        elif packed(bytes(kept)):
+            self._packed.append(shown(path))
+
+    def _unsearched(self) -> Iterator[Finding]:
+        """What is inside of archives in the package nobody looked for."""
+        if self._packed:
+            count = "One file is" if len(self._packed) == 1 else f"{len(self._packed)} files are"
+            message = f"{count} packed or compressed: inside nobody looks for private keys and forbidden content."
+            hint = f"Make sure yourself that none is in: {several(self._packed)}."
+            yield warning("not_searched", self._packed[0], message, hint)
 
     def _count(self, length: int, path: str) -> None:
         self._read += length
@@ -118,7 +139,7 @@ class _Reading:
             raise Unsafe(error("bomb", shown(path), message, "Take out what packs so well: it fills the hosts' disks."))
 
 
-def _too_large(most: int, path: str = "") -> Finding:
+def _too_large(most: int, path: str = "the archive") -> Finding:
     hint = "Take out what the hosts can fetch themselves, or ask an admin to raise packages.max_bytes."
     return error("too_large", shown(path), f"The package has more than {most:,} bytes, packed or unpacked.", hint)
 

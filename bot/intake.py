@@ -11,7 +11,9 @@ from bot.packages import Store, inspect
 from bot.sources import fetch
 from plans.errors import Refusal
 from plans.events import PackageHandedOff, PackageRefused
-from plans.package import Finding, Package
+from plans.findings import Finding
+from plans.lint import version_taken
+from plans.package import Package
 from plans.quantities import size
 from plans.records import Release
 
@@ -84,10 +86,7 @@ class Intake:
                 return known, False
             earlier = list(self._board.table(Release))
             number = 1 + max((release.number for release in earlier), default=0)
-            warnings = [f"{finding.place}: {finding.message}" for finding in findings]
-            for release in earlier:
-                if (release.app, release.version) == (manifest.app, manifest.version):
-                    warnings.append(f"{release.id} is {manifest.app} {manifest.version} too, with other bytes.")
+            told = [*findings, *version_taken(manifest, earlier)]
             event = PackageHandedOff(
                 release=f"R-{number}",
                 app=manifest.app,
@@ -97,7 +96,7 @@ class Intake:
                 source=mask(source),
                 summary=mask(manifest.summary),
                 changes=tuple(mask(f"{c.id} {c.summary} ({c.kind})") for c in manifest.changes),
-                warnings=tuple(mask(warning) for warning in warnings),
+                warnings=tuple(mask(f"{finding.place}: {finding.message}") for finding in told),
                 notes=mask(notes),
             )
             self._board.record(by, event)

@@ -15,7 +15,9 @@ from bot import archives, durable
 from bot.config import Packages, Settings
 from bot.contents import read, read_archive
 from plans.errors import Refusal
-from plans.package import MANIFEST, Finding, Member, Package, error, lint, understand
+from plans.findings import Finding, error
+from plans.lint import lint
+from plans.package import MANIFEST, Member, Package, understand
 from plans.quantities import size
 
 SUFFIXES = (".zip", ".tar.gz")
@@ -26,8 +28,8 @@ _TIME = 315_532_800
 def inspect(path: Path, settings: Settings | None = None) -> tuple[Package | None, tuple[Finding, ...]]:
     """The package at `path` (folder, zip or tar.gz) and all that is wrong with it; None where it cannot be understood.
 
-    Without `settings`, what needs them is left out: roles, forbidden content, another limit than the default.
-    Raises Refusal `unreadable`.
+    Without `settings`, what needs them is left out: roles, forbidden content, what the test plan covers, another limit
+    than the default. Raises Refusal as `bot.contents.read`.
     """
     rules = settings.config.packages if settings else Packages()
     contents = read(path, max_bytes=size(rules.max_bytes), rules=rules)
@@ -42,7 +44,9 @@ def inspect(path: Path, settings: Settings | None = None) -> tuple[Package | Non
         known = f"There are: {', '.join(settings.apps)}."
         strange = error("unknown_app", MANIFEST, f"The configuration has no app {app}.", known)
         return package, (*contents.findings, strange, *lint(package))
-    return package, (*contents.findings, *lint(package, roles=_roles(settings, app) if settings else None))
+    if not settings:
+        return package, (*contents.findings, *lint(package))
+    return package, (*contents.findings, *lint(package, roles=_roles(settings, app), tests=settings.tests[app]))
 
 
 def _roles(settings: Settings, app: str) -> Mapping[str, Collection[str]]:

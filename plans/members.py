@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from plans.package import Finding, error
+from plans.findings import Finding, error
 
 MOST_MEMBERS = 10_000
 LONGEST_NAME = 1024
@@ -14,7 +14,7 @@ _REPACK = "Rename it or take it out, and pack the folder anew: quarterdeck pack 
 
 TOO_MANY = error(
     "too_many_members",
-    "",
+    "the archive",
     f"There are more than {MOST_MEMBERS:,} members in it.",
     "Put those that belong together into one file.",
 )

@@ -21,6 +21,7 @@ changes:
   - {id: SHOP-1, kind: code, summary: The page, paths: [files/]}
 deploy:
   - {name: Install, on: web, copy: {from: files/, to: /srv/}}
+  - {name: Restart, on: web, run: systemctl restart webshop}
 rollback:
   - {name: Undo, on: web, run: ./undo}
 """
@@ -31,7 +32,7 @@ def package(tmp_path: Path) -> Path:
     folder = tmp_path / "package"
     (folder / "files").mkdir(parents=True)
     (folder / "handoff.yaml").write_text(MANIFEST)
-    (folder / "DEPLOY.md").write_text("# Install\n# Undo\n")
+    (folder / "DEPLOY.md").write_text("# Install\n# Restart\n# Undo\n")
     (folder / "files/a.txt").write_text("hello")
     return folder
 
@@ -53,13 +54,14 @@ def quarterdeck(capfd: pytest.CaptureFixture[str]) -> Any:
 def test_a_good_package_is_acceptable(quarterdeck: Any, package: Path) -> None:
     code, out, err = quarterdeck("check", package)
     assert (code, out) == (0, "")
-    assert "Without --config: roles of hosts and forbidden content are not checked." in err
+    assert "Without --config: roles of hosts, forbidden content and what the test plan covers are not checked." in err
+    assert "Whether this version was handed off before, with other bytes, is known to the hand-off alone." in err
     assert err.endswith(f"{package}: acceptable\n")
 
 
 def test_findings_are_told_of_with_code_place_and_hint(quarterdeck: Any, package: Path) -> None:
     (package / "files/b.txt").write_text("-----BEGIN PRIVATE KEY-----")
-    (package / "DEPLOY.md").write_text("# Install\n")
+    (package / "DEPLOY.md").write_text("# Install\n# Restart\n")
     code, out, err = quarterdeck("check", package)
     assert (code, out) == (1, "")
     assert "error: private_key: files/b.txt, line 1: A private key is in this file.\n  Take it out" in err
