@@ -3,17 +3,23 @@
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from slack_bolt import App
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
 
 from bot.board import Board
+from bot.channel import Refused, answer
 from bot.clock import Clock
-from bot.config import Settings, changed_keys, load_config
+from bot.config import Settings, Slack, changed_keys, load_config
+from bot.connection import REFUSED, moment
 from bot.ctl import Door
 from bot.intake import Intake
 from bot.ledger import Ledger, hold
@@ -24,17 +30,22 @@ from bot.progress import Publisher
 from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
+from bot.socket_mode import Line
 from bot.sweeps import Sweeper
+from bot.watch import Watch
 from handlers import Deck, register
 from handlers.console import Console
 from handlers.workers import Workers
 from plans.errors import Refusal
 from plans.events import ConfigLoaded
 from plans.quantities import seconds
-from plans.records import Loaded
+from plans.records import Loaded, Release, Run
 from vmops.perform import Performer
 
 log = logging.getLogger("quarterdeck")
+
+PATIENCE = 3.0
+"""Seconds that a start waits for Slack before it says `ready` without it."""
 
 STOP_WITHIN = 8.0
 """Seconds in which a stop is done, whatever hangs: what runs on the hosts goes on and is found again."""
@@ -54,7 +65,7 @@ def serve(config: Path) -> int:
     bot = Bot(settings, masker)
     try:
         bot.start()
-        print("quarterdeck is ready", file=sys.stderr, flush=True)
+        print(f"quarterdeck is ready{bot.without_slack()}", file=sys.stderr, flush=True)
         stop.wait()
     finally:
         log.info("stopping: what runs on the hosts goes on there")
@@ -64,7 +75,8 @@ def serve(config: Path) -> int:
 
 
 class Bot:
-    """The composed application. `start` returns when it answers commands."""
+    """The composed application. `start` returns when it answers commands: `quarterdeck ctl`'s at least, and Slack's too
+    where Slack answers."""
 
     def __init__(self, settings: Settings, masker: Masker) -> None:
         self.settings = settings
@@ -80,12 +92,13 @@ class Bot:
             archives=store.path,
         )
         materials = Materials(self.board, settings, store)
-        self.app, client = _slack_app(settings)
+        self.app, client = _slack_app(settings, used=_told_before(self.board))
         self.roles = Roles(settings.config.roles, client)
         self.runs = Runs(self.board, settings, materials, self.performer, self.roles, masker)
         promotions = Promotions(self.board, settings, materials, self.performer, self.runs)
         sweeper = Sweeper(self.board, settings, materials, self.performer, self.runs)
         self.clock = Clock(self.board, settings, self.runs, promotions, sweeper)
+        self.watch = Watch(client, self.roles.people("admins"), masker)
         self.publisher = Publisher(
             self.board,
             client,
@@ -97,6 +110,7 @@ class Bot:
             waits_for=self.runs.waits_for,
             inspection=seconds(settings.policy.inspection),
             commands=msgspec.to_builtins(settings.config.commands),
+            saw=partial(self.watch.saw, "posts"),
         )
         self.workers = Workers()
         intake = Intake(self.board, settings, store)
@@ -112,18 +126,24 @@ class Bot:
         )
         register(self.app, deck)
         self.door = Door(settings.data_dir, Console(deck, client).answer)
-        self._socket: Any = None
+        self.line = Line(self.app, settings.config.slack.app_token, client, self.watch, self.publisher.hurry)
 
     def start(self) -> None:
-        from slack_bolt.adapter.socket_mode import SocketModeHandler
-
-        self._socket = SocketModeHandler(self.app, self.settings.config.slack.app_token)
-        self._socket.client.message_listeners.append(at_once)
-        self._socket.connect()
+        self.watch.start()
+        self.line.start()
         self.publisher.start()
         self.clock.start()
         self.runs.enter_all()
         self.door.open()
+        self.line.settled.wait(PATIENCE)
+
+    def without_slack(self) -> str:
+        """What is said of Slack where it was not reached yet; empty where it was."""
+        if self.line.is_connected():
+            return ""
+        trouble = self.watch.trouble("socket")
+        why = f"{trouble.trouble.code} since {moment(trouble.since)}" if trouble else f"no answer in {PATIENCE:.0f} s"
+        return f", but Slack is not reached yet ({why}): `quarterdeck ctl` answers, runs go on, Slack is told later"
 
     def stop(self) -> None:
         """No new work; the socket, the clock, the publisher and the ledger closed, in that order."""
@@ -132,8 +152,8 @@ class Bot:
         last_resort.start()
         self.runs.close()
         self.door.close()
-        if self._socket is not None:
-            self._socket.close()
+        self.line.close()
+        self.watch.stop()
         self.workers.close()
         self.clock.stop()
         self.publisher.stop(2.0)
@@ -148,39 +168,40 @@ class Bot:
             self.board.record("quarterdeck", event)
 
 
-def _slack_app(settings: Settings) -> tuple[Any, Any]:
-    """The Bolt app, and the client whose retries only the publisher's thread may wait for."""
-    from slack_bolt import App
-    from slack_sdk import WebClient
-    from slack_sdk.errors import SlackApiError
+def _told_before(board: Board) -> bool:
+    """Whether Slack ever took a message of this bot."""
+    return any(release.messages for release in board.table(Release)) or any(run.messages for run in board.table(Run))
 
+
+def _slack_app(settings: Settings, *, used: bool) -> tuple[App, WebClient]:
+    """The Bolt app, and the client of whoever only reads. Raises Refusal where Slack refuses a bot token that was not
+    `used` before; that Slack cannot be asked is no reason not to start, nor is a token that was revoked later."""
     slack = settings.config.slack
     client = WebClient(token=slack.bot_token, base_url=slack.api_url, timeout=10)
-    try:
-        client.auth_test()
-    except SlackApiError as error:
-        raise Refusal(
-            "slack_refused",
-            f"{slack.api_url} refuses slack.bot_token: {error.response.get('error')}.",
-            "Install the app again and put its bot token (xoxb-…) into the configuration.",
-        ) from None
-    except OSError as error:
-        raise Refusal(
-            "slack_unreachable", f"{slack.api_url} does not answer: {error}.", "Look at the network and slack.api_url."
-        ) from None
+    if not used:
+        _refuse_a_wrong_token(slack)
     app = App(
         client=client,
-        token_verification_enabled=False,
+        authorize=lambda enterprise_id, team_id: AuthorizeResult(
+            enterprise_id=enterprise_id, team_id=team_id, bot_token=slack.bot_token
+        ),
         logger=logging.getLogger("slack_bolt"),
         process_before_response=True,  # our listeners are short: their ack is not polled for, their threads not shared
     )
     return app, client
 
 
-def at_once(client: Any, message: dict[str, Any], raw: str | None = None) -> None:
-    """Lets no acknowledgement wait for Slack's word on the one before it, as TCP does; told of each new connection."""
-    if message.get("type") == "hello":
-        client.current_session.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _refuse_a_wrong_token(slack: Slack) -> None:
+    try:
+        WebClient(token=slack.bot_token, base_url=slack.api_url, timeout=3, retry_handlers=[]).auth_test()
+    except (SlackClientError, HTTPException, OSError) as error:
+        said = answer(error)
+        if isinstance(said, Refused) and said.error in REFUSED:
+            raise Refusal(
+                "slack_refused",
+                f"{slack.api_url} refuses slack.bot_token: {said.error}.",
+                "Install the app again and put its bot token (xoxb-…) into the configuration.",
+            ) from None
 
 
 class _Masking(logging.Filter):
@@ -205,3 +226,5 @@ def _log_to_stderr(masker: Masker) -> None:
     handler.addFilter(_Masking(masker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("quarterdeck").setLevel(logging.INFO)
+    logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)  # it says every try; the bot says what they come to
+    logging.getLogger("slack_bolt").setLevel(logging.ERROR)  # its warnings are hints for who writes a bot

@@ -165,7 +165,8 @@ def test_a_dead_socket_and_a_ghost_swallow_their_turn_and_are_counted(here: Room
         assert {here.desk.types("U02ADMIN", "/stage status").ok for _ in range(2)} == {True, False}
 
 
-@pytest.mark.parametrize("reason", ["refused", "too_many_websockets"])
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("reason", ["refused", "too_many_websockets"])  # the SDK forgets the socket that was refused
 def test_new_sockets_are_refused_at_the_door(here: Room, reason: str) -> None:
     with here.app(answering):
         here.desk.breaks("no_socket", reason=reason)
