@@ -7,6 +7,7 @@ import msgspec
 from bot.scribe import Noted
 from plans import events as e
 from plans.records import Run
+from plans.rule_events import DifferenceDisposed
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -69,8 +70,8 @@ def files_in_order(posts: Iterable[Post]) -> list[Post]:
 
 
 def changes(key: str) -> bool:
-    """Whether a message is edited after it was posted: cards, questions and ends are."""
-    return key == thread_of(key) or key.endswith("/end") or "/question/" in key
+    """Whether a message is edited after it was posted: cards, questions, differences and ends are."""
+    return key == thread_of(key) or key.endswith("/end") or "/question/" in key or "/difference/" in key
 
 
 def edits_in_order(keys: Iterable[str], runs: Iterable[Run]) -> list[str]:
@@ -87,6 +88,8 @@ def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
         if run.questions and isinstance(event, e.RunDecided | e.RunFinished):
             yield f"run/{run.number}/question/{run.questions[-1].number}"
     match event:
+        case DifferenceDisposed(run=number, key=key):
+            yield f"run/{number}/difference/{key}"
         case e.RunStarted() if run and run.kind in ("promotion", "rollback"):
             yield from _ends(run.release, runs)
         case e.RunFinished():

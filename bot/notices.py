@@ -1,12 +1,15 @@
 """Decides how the channel is told of locks, freezes, approvals, schedules and what else changes the rules."""
 
 from bot.blocks import Message, line, moment, person, section
+from bot.rule_notices import because, said_of
 from plans import events as e
+from plans.rule_events import RuleEvent
 
 
 def notice(entry: e.Entry) -> Message:
     """One sentence about a record. Raises KeyError for a record that the channel is not told of."""
-    said = _sentence(entry)
+    rule = entry.event if isinstance(entry.event, RuleEvent) else None
+    said = f"{person(entry.by)} {said_of(rule)}" if rule is not None else _sentence(entry)
     return Message(said, (section(said),))
 
 
@@ -18,34 +21,30 @@ def _sentence(entry: e.Entry) -> str:
             more = f" and {len(changed) - 15} more" if len(changed) > 15 else ""
             return f"The configuration was changed since the last start: {shown}{more}."
         case e.ReleaseWithdrawn(release=release, reason=reason):
-            return f"{who} withdrew {line(release)}{_because(reason)}"
+            return f"{who} withdrew {line(release)}{because(reason)}"
         case e.ReleaseDefective(release=release, reason=reason):
-            return f"{who} marked {line(release)} as defective{_because(reason)}"
+            return f"{who} marked {line(release)} as defective{because(reason)}"
         case e.PromotionScheduled(release=release, at=at):
             gates = f"To see its gates: `/promote check {line(release)}`"
             return f"{who} scheduled the promotion of {line(release)} for {moment(at)}. {gates}"
         case e.PromotionUnscheduled(release=release, reason=reason):
-            return f"{who} took the scheduled promotion of {line(release)} back{_because(reason)}"
+            return f"{who} took the scheduled promotion of {line(release)} back{because(reason)}"
         case e.EnvironmentLocked(environment=environment, reason=reason):
             where = line(environment)
-            return f"{who} locked {where}{_because(reason)} Nothing begins there until `/stage unlock {where}`."
+            return f"{who} locked {where}{because(reason)} Nothing begins there until `/stage unlock {where}`."
         case e.EnvironmentUnlocked(environment=environment):
             return f"{who} unlocked {line(environment)}."
         case e.IsolationAttested(environment=environment, reason=reason, covers=covers):
             what = "".join(f"\n• {line(doubt, 300)}" for doubt in covers[:12])
             more = f"\nand {len(covers) - 12} more" if len(covers) > 12 else ""
             who = f"{who} attests that {line(environment)} is cut off from the network"
-            return f"{who}{_because(reason)} vCenter cannot tell:{what}{more}"
+            return f"{who}{because(reason)} vCenter cannot tell:{what}{more}"
         case e.FreezeSet(until=until, reason=reason):
             end = f"until {moment(until)}" if until else "until it is lifted with `/promote unfreeze`"
-            return f"{who} froze promotions {end}{_because(reason)}"
+            return f"{who} froze promotions {end}{because(reason)}"
         case e.FreezeLifted():
             return f"{who} lifted the freeze: promotions may begin again."
         case e.ApprovalGiven(release=release):
             return f"{who} approved the promotion of {line(release)}."
         case _:
             raise KeyError(type(entry.event).__name__)
-
-
-def _because(reason: str) -> str:
-    return f": {line(reason, 600)}." if reason.strip() else "."

@@ -14,10 +14,12 @@ from bot.blocks import EDITABLE, Message, cut, flat
 from bot.board import Board
 from bot.cards import release_card, run_card
 from bot.notices import notice
+from bot.pointed import difference_reply
 from plans import board as fold
 from plans.errors import Refusal
 from plans.events import Entry
 from plans.records import Key, Release, Run
+from plans.rule_records import Difference
 
 SHOWN_TAILS = 3
 TAIL_BYTES = 64 * 1024
@@ -102,6 +104,8 @@ class Scribe:
                 run = self._board.run(int(number))
                 asked = next(one for one in run.questions if one.number == int(question))
                 return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
+            case ["run", number, "difference", *name]:
+                return self._difference(self._board.run(int(number)), "/".join(name))
             case ["run", number, "end"]:
                 return self._end(self._board.run(int(number)), noted)
             case ["run", number, "restart", count]:
@@ -113,6 +117,11 @@ class Scribe:
             case ["run", _, "mark", mark] if noted and noted.run:
                 return replies.mark_reply(noted.run, mark)
         raise ValueError(f"no message is called {'/'.join(key)}")
+
+    def _difference(self, run: Run, name: str) -> Message:
+        found = next(d for d in self._board.table(Difference) if (d.run, d.key) == (run.number, name))
+        asked = () if run.kind == "promotion" or found.disposed else self._audience("admins")
+        return difference_reply(run, found, self._release(run), asked)
 
     def _card(self, run: Run, rung: str) -> Message:
         return run_card(

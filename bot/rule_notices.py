@@ -1,0 +1,51 @@
+"""Decides how the channel is told of differences, waivers, inspections, reviews, approvals and escapes."""
+
+from bot.blocks import line, moment, person
+from plans import rule_events as r
+from plans.rule_events import RuleEvent
+
+
+def said_of(event: RuleEvent) -> str:
+    """What somebody did about a rule of the process, to follow their name. Raises KeyError for what is not told."""
+    match event:
+        case r.DifferenceDisposed(release=release, key=key, reason=reason):
+            return f"disposed of the difference {line(key)} of {line(release)}{because(reason)}"
+        case r.WaiverGiven(environment=environment, fact=fact, until=until, reason=reason):
+            what = f"lets {line(fact)} of {line(environment)} differ from prod until {line(until[:10])}"
+            return f"{what}{because(reason)} Every run that needs it says so."
+        case r.InspectionEntered(environment=environment, people=people):
+            return f"let {', '.join(person(one) for one in people)} look at {line(environment)} until it is reverted."
+        case r.ChangeOutside(environment=environment, reason=reason):
+            what = (
+                f"changed {line(environment)} by hand{because(reason)} What was rehearsed before may not be promoted."
+            )
+            return f"{what} {_review(environment)}"
+        case r.PromotionForced(release=release, gates=gates, reason=reason):
+            opened = ", ".join(f"`{gate}`" for gate in gates)
+            return f"promotes {line(release)} in an emergency, past {opened}{because(reason)} {_review(release)}"
+        case r.ReviewGiven(subject=subject, text=text):
+            return f"reviewed what was done to {line(subject)}{because(text)}"
+        case r.ApprovalAsked(release=release, until=until):
+            asked = f"asks further admins to approve the promotion of {line(release)}, until {moment(until)}"
+            return f"{asked}: `/promote approve {line(release)}` or `/promote refuse {line(release)} REASON`"
+        case r.ApprovalRefused(release=release, reason=reason):
+            return f"refused the promotion of {line(release)}{because(reason)}"
+        case r.EscapeRecorded(escape=escape, app=app, release=release, text=text):
+            what = f"recorded {line(escape)}, which slipped through the rehearsal of {line(release)}{because(text)}"
+            paid = f"a check of the test plan names it (`covers: [{line(escape)}]`) and passes"
+            return f"{what} {line(app)} is not promoted until {paid}, or an admin accepts it."
+        case r.EscapeClosed(escape=escape, how="check", check=check, release=release):
+            return f"sees {line(escape)} paid back: “{line(check)}” passes on {line(release)}."
+        case r.EscapeClosed(escape=escape, reason=reason):
+            return f"accepted {line(escape)}{because(reason)}"
+        case _:
+            raise KeyError(type(event).__name__)
+
+
+def _review(subject: str) -> str:
+    return f"It needs a written review within two days: `/promote review {line(subject)} TEXT`"
+
+
+def because(reason: str) -> str:
+    """A reason at the end of a sentence, with its full stop."""
+    return f": {line(reason.strip().removesuffix('.'), 600)}." if reason.strip() else "."
