@@ -1,6 +1,7 @@
 """Touches the clock: enters runs whose time has come, and starts what is due; armed from the board, never stored."""
 
 import logging
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,9 @@ from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
 from plans.quantities import seconds
 from plans.records import EnvironmentState, Release
+
+LOOK = 30.0
+"""Seconds after which the clock is read again: somebody may have set it."""
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +39,13 @@ class Clock:
             job_defaults={"misfire_grace_time": None, "coalesce": True},
             timezone="UTC",
         )
+        self._stopping = threading.Event()
         runs.wake = self.wake
 
     def start(self) -> None:
         self._board.listeners.append(self._heard)
         self._scheduler.start()
+        threading.Thread(target=self._look, name="clock", daemon=True).start()
         with self._board.deciding:
             for release in self._board.table(Release):
                 if release.scheduled is not None:
@@ -49,7 +55,13 @@ class Clock:
                     self._arm_inspection(state.inspection)
                 self._arm_sweep(state.name)
 
+    def _look(self) -> None:
+        """APScheduler sleeps until the next time should have come, by the clock as it was when it fell asleep."""
+        while not self._stopping.wait(LOOK):
+            self._scheduler.wakeup()
+
     def stop(self) -> None:
+        self._stopping.set()
         self._sweeper.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

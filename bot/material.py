@@ -1,5 +1,6 @@
 """Touches the package store and the settings to gather what a run's plan is made of."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
@@ -12,8 +13,9 @@ from plans.environment import Environment
 from plans.errors import Refusal
 from plans.isolation import holds
 from plans.package import Package
-from plans.phases import Material, Plan, Subject
+from plans.phases import Material, Plan, Planned, Subject
 from plans.records import Run
+from plans.restoring import MakeAnew
 from plans.rule_records import Waiver
 from vmops.perform import Performer
 from vmops.transport import Trouble
@@ -86,6 +88,30 @@ class Materials:
                 self._refuse_prod(environment, found, prod, self._identities(prod, performer, strict))
         return tuple(sorted(found))
 
+    def recognise(self, run: Run, steps: Iterable[Planned], performer: Performer) -> None:
+        """Refusal `another_machine` where a host is none of those that the run holds any more, `machine_unknown` where
+        that is not to be found out now. `steps` are those of its plan: a host that a clone is taking the place of, at
+        this very moment, is neither the one nor the other.
+        """
+        clones = [
+            run.steps[step.number] for step in steps if isinstance(step.step, MakeAnew) and step.number in run.steps
+        ]
+        changing = {name for record in clones for name, host in record.hosts.items() if not host.outcome}
+        for name, host in self.target(run.environment).named().items():
+            if name in changing or f"{host.vcenter}/{host.vm}" in run.machines:
+                continue
+            try:
+                identity = performer.identity(At(run.environment, name))
+            except Trouble as trouble:
+                why = f"{run.environment} {name}: whether it is still the same machine is not known: {trouble}"
+                raise Refusal("machine_unknown", why) from None
+            if identity not in run.machines:
+                raise Refusal(
+                    "another_machine",
+                    f"{run.environment} {name} is another machine now ({identity}) than the run began with: "
+                    "nothing was done to it",
+                )
+
     def _identities(self, environment: str, performer: Performer, strict: bool) -> dict[str, str]:
         """The names of the environment's hosts, by their machines' identities."""
         found = {}
@@ -132,7 +158,7 @@ class Materials:
         digest = self._settings.digest_of_environment(run.environment)
         return Material(
             run=run.number,
-            at=run.at,
+            at=run.began or run.at,
             environment=run.environment,
             target=target,
             state=state,

@@ -115,12 +115,13 @@ class Promotions:
             self._board.record(by, PromotionScheduled(release=name, at=stamp(at)))
             return self._board.release(name)
 
-    def unschedule(self, name: str, *, by: str, reason: str) -> Release:
+    def unschedule(self, name: str, *, by: str, reason: str, asked: str = "") -> Release:
+        """Takes it off the schedule; `asked` is who must see to it now, where nobody wanted that."""
         with self._board.deciding:
             release = self._board.release(name)
             if release.scheduled is None:
                 raise Refusal("not_scheduled", f"{name} is not scheduled.", "See: /promote status")
-            self._board.record(by, PromotionUnscheduled(release=name, at=release.scheduled, reason=reason))
+            self._board.record(by, PromotionUnscheduled(release=name, at=release.scheduled, reason=reason, asked=asked))
             return self._board.release(name)
 
     def due(self, name: str) -> None:
@@ -133,10 +134,11 @@ class Promotions:
             if late < 0:
                 return
             if late > WINDOW:
-                raise Refusal("missed", f"Quarterdeck was off when it was due, {spell(late)} ago.")
+                why = "Quarterdeck was off when it was due, or its clock was wrong"
+                raise Refusal("missed", f"It was missed by {spell(late)}: {why}.")
             self.promote(name, by=release.scheduled_by)
         except Refusal as refusal:
-            self.unschedule(name, by="quarterdeck", reason=str(refusal))
+            self.unschedule(name, by="quarterdeck", reason=str(refusal), asked=release.scheduled_by)
 
     def rollback(self, name: str, *, by: str) -> Run:
         """The package's own way back on prod; a watch of that promotion ends first."""

@@ -33,6 +33,9 @@ from plans.engine import RESTARTS
 from plans.quantities import spell
 from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
 
+LATE = 60.0
+"""Seconds by which a mark of the watch may come late without a word."""
+
 _MARKS = {"ok": "✓", "skipped": "–"}
 _LINES = {"ok": (3, 400), "skipped": (3, 400)}
 _LINES_OF_TROUBLE = (20, 1500)
@@ -216,7 +219,9 @@ def mark_reply(run: Run, mark: str) -> Message:
             break
         checks.insert(0, step)
     word = "ok" if ok else "failed"
-    said = f"Watch of {line(run.environment)}, {line(mark)} after the promotion: {word}"
+    late = run.late.get(mark, 0.0)
+    when = f"{line(mark)} after the promotion" + (f" ({spell(late)} late: Quarterdeck was off)" if late >= LATE else "")
+    said = f"Watch of {line(run.environment)}, {when}: {word}"
     bad = [_trouble(step) for step in checks if step.outcome not in ("ok", "skipped")]
     rows = [context("\n".join(_step_row(step) for step in checks[-20:]))] if checks else []
     return Message(". ".join([said, *bad]), (section(f"{_mark(word)} {said}"), *rows))

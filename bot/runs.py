@@ -11,15 +11,28 @@ from bot.config import Settings
 from bot.crew import Crew
 from bot.masking import Masker
 from bot.material import Materials
+from bot.objections import nothing_to_answer, refuse_twice
 from bot.roles import Roles
 from plans.engine import Ask, Finish, Perform, StartOver, Wait, WaitUntil, next_move
 from plans.errors import Refusal
-from plans.events import AccessDenied, RunAborting, RunDecided, RunFinished, RunRestarted, RunStarted, StepStarted
+from plans.events import (
+    AccessDenied,
+    RunAborting,
+    RunBegan,
+    RunDecided,
+    RunFinished,
+    RunRestarted,
+    RunStarted,
+    StepStarted,
+)
 from plans.phases import Plan
 from plans.records import Run
 from vmops.perform import Performer
 
 log = logging.getLogger(__name__)
+
+LATER = frozenset({"roles_unknown", "machine_unknown"})
+"""Refusals for want of an answer from somebody who may give it a minute later."""
 
 AGAIN = timedelta(minutes=1)
 """When a run is tried again that the disk did not let write down, or whose starter Slack says nothing of."""
@@ -50,6 +63,7 @@ class Runs:
         self._roles = roles
         self._masker = masker
         self._crew = Crew(board, settings, materials, performer, masker)
+        self._recognised: set[int] = set()
         self._going: dict[int, threading.Thread] = {}
         self._cancels: dict[int, threading.Event] = {}
         self._closing = False
@@ -87,7 +101,7 @@ class Runs:
 
         `ending`: a watch that this run puts an end to, once nothing can refuse it any more.
         """
-        self._refuse_twice(kind, environment, release)
+        refuse_twice(self.board, kind, environment, release)
         number = 1 + max((run.number for run in self.board.table(Run)), default=0)
         app = self.board.release(release).app if release else ""
         at = self.board.now().isoformat()
@@ -109,6 +123,7 @@ class Runs:
                 cautions=self._materials.cautions(environment),
             ),
         )
+        self._recognised.add(number)
         self.enter(number)
         return self.board.run(number)
 
@@ -120,7 +135,7 @@ class Runs:
             run = self.board.run(number)
             asked = run.question
             if asked is None or asked != pending or (question is not None and question != asked.number):
-                raise _nothing_to_answer(run, question)
+                raise nothing_to_answer(run, question)
             if choice not in asked.choices:
                 raise Refusal(
                     "bad_choice",
@@ -197,12 +212,13 @@ class Runs:
         plan: Plan | None = None
         try:
             self._refuse_stranger(number)
+            self._recognise(number)
             while (move := self._next(number, plan)) is not None:
                 plan = move[0]
                 self._perform(number, move[1])
         except Refusal as refusal:
-            if refusal.code == "roles_unknown":
-                log.warning("run %d does not begin before it is known that who started it may", number)
+            if refusal.code in LATER:
+                log.warning("run %d is carried on when that is known, the next try is in a minute: %s", number, refusal)
                 self.wake(number, self.board.now() + AGAIN)
             elif refusal.code != "stopping":
                 self._give_up(number, refusal.message)
@@ -236,6 +252,9 @@ class Runs:
             if self._closing or not run.active or self._held(run):
                 self._leave(number)
                 return None
+            if not run.begun and not run.began:
+                self.board.record("quarterdeck", RunBegan(run=number))
+                run = self.board.run(number)
             if plan is None or not run.steps:
                 plan = self._plan(run)
             match next_move(run, plan, self.board.now()):
@@ -263,6 +282,21 @@ class Runs:
             return
         self.board.record(run.by, AccessDenied(command=f"{run.kind} {run.environment}", role="admins"))
         raise Refusal("not_admin", f"<@{run.by}> was no admin any more when the work was to start")
+
+    def _recognise(self, number: int) -> None:
+        """After a start of the bot a run goes on with the machines that it holds, or not at all.
+
+        What goes back, or is being stopped, does not wait for a vCenter that tells nothing.
+        """
+        run = self.board.run(number)
+        if number in self._recognised or not run.active:
+            return
+        try:
+            self._materials.recognise(run, self._plan(run).steps if run.steps else (), self._performer)
+        except Refusal as refusal:
+            if refusal.code != "machine_unknown" or not (run.aborting or run.kind == "rollback"):
+                raise
+        self._recognised.add(number)
 
     def _held(self, run: Run) -> bool:
         if run.begun or run.aborting:
@@ -318,29 +352,3 @@ class Runs:
             run = self.board.run(number)
             if run.active and not self._closing:
                 self._finish(run, "errored", self._masker.text(why))
-
-    def _refuse_twice(self, kind: str, environment: str, release: str | None) -> None:
-        state = self.board.environment(environment)
-        if state.locked is not None:
-            raise Refusal(
-                "locked",
-                f"{environment} is locked by <@{state.locked_by}>: {state.locked}",
-                f"An admin unlocks it: /stage unlock {environment}",
-            )
-        for run in self.board.table(Run):
-            if run.active and (run.kind, run.environment, run.release) == (kind, environment, release):
-                raise Refusal(
-                    "already_running",
-                    f"Run {run.number} is that already, started by <@{run.by}>.",
-                    f"Watch its thread, or stop it: /stage abort {run.number}",
-                )
-
-
-def _nothing_to_answer(run: Run, question: int | None) -> Refusal:
-    for answer in reversed(run.answered):
-        if question in (None, answer.question):
-            said = f"<@{answer.by}> answered it with {answer.choice}."
-            return Refusal("already_answered", f"Run {run.number}: {said}", "Nothing was changed by this.")
-    if not run.active:
-        return Refusal("already_over", f"Run {run.number} is over: {run.verdict}.", "There is nothing to answer.")
-    return Refusal("no_question", f"Run {run.number} asks nothing now.", "Watch its thread.")

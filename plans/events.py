@@ -71,6 +71,12 @@ class RunAborting(Event, frozen=True, kw_only=True, tag="run.aborting"):
     now: bool
 
 
+class RunBegan(Event, frozen=True, kw_only=True, tag="run.began"):
+    """What it had to wait for is free: from here on its plan stays what it is."""
+
+    run: int
+
+
 class RunRestarted(Event, frozen=True, kw_only=True, tag="run.restarted"):
     """A run of staging starts over by itself, from its snapshot; `why`: what was interrupted, what the host says."""
 
@@ -275,7 +281,7 @@ class WatchChecked(Event, frozen=True, kw_only=True, tag="watch.checked"):
 
 AnyEvent = (
     ConfigLoaded | PackageHandedOff | PackageRefused | ReleaseWithdrawn | ReleaseDefective | AccessDenied | CtlUsed
-    | RunStarted | RunAborting | RunRestarted | RunPaused | RunDecided | RunFinished
+    | RunStarted | RunBegan | RunAborting | RunRestarted | RunPaused | RunDecided | RunFinished
     | StepStarted | JobStarted | StepFinished
     | PromotionRefused | PromotionScheduled | PromotionUnscheduled | SnapshotTaken | SnapshotRemoved
     | RestoreMeasured | RestoreReused | MachineReplaced

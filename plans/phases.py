@@ -86,7 +86,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     `subjects` is the release's app alone, or every app that lives on the environment where there is no release.
     `attested` is the word of an admin that holds now for what cannot be seen of its isolation; `violated` says that
     this run saw its isolation violated before it was interrupted.
-    `executable` are the paths of the package that unpacking makes executable. `at` is when the run was started, ISO
+    `executable` are the paths of the package that unpacking makes executable. `at` is when the run began, ISO
     8601: what is judged by its age is judged as of then, and stays so.
     `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
     `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now.

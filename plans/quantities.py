@@ -25,7 +25,11 @@ def size(text: Size) -> int:
 
 
 def spell(span: float) -> str:
-    """Seconds as a person says them, two units at most: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 9 days."""
+    """Seconds as a person says them, two units at most: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 9 days.
+
+    Less than none comes of a clock that was put back: 0.0 s.
+    """
+    span = max(0.0, span)
     if span < 10:
         return f"{span:.1f} s"
     if span < 60:

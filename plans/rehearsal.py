@@ -125,7 +125,7 @@ def _earlier(material: Material) -> Kept | None:
 
 
 def _age(material: Material, kept: Kept) -> float:
-    """Seconds since its restore when the run was started; a run that waited may have been started before."""
+    """Seconds since its restore when the run began; a clock may have been put back since."""
     since = datetime.fromisoformat(material.at) - datetime.fromisoformat(kept.restored)
     return max(0.0, since.total_seconds())
 

@@ -35,6 +35,10 @@ def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) ->
     return change_run(documents, event.run, aborting="now" if event.now else "after this step", aborted_by=entry.by)
 
 
+def _run_began(documents: Documents, entry: e.Entry, event: e.RunBegan) -> Changes:
+    return change_run(documents, event.run, began=entry.at)
+
+
 def _run_restarted(documents: Documents, entry: e.Entry, event: e.RunRestarted) -> Changes:
     """Everything is done again, by a plan that is made of the snapshots which stand now; what was forgiven stays."""
     found = run(documents, event.run)
@@ -258,6 +262,7 @@ def _watch_checked(documents: Documents, entry: e.Entry, event: e.WatchChecked) 
 FOLDS: dict[type[Any], Fold] = {
     e.RunStarted: _run_started,
     e.RunAborting: _run_aborting,
+    e.RunBegan: _run_began,
     e.RunRestarted: _run_restarted,
     e.StepStarted: _step_started,
     e.JobStarted: _job_started,
