@@ -9,6 +9,7 @@ from bot.examinations import Examination, Finding, bad, good, warning
 from bot.examinations.doors import known, why_shut
 from bot.examinations.house import space
 from bot.examinations.needs import asks_http, prods, stagings, uses_runner
+from bot.examinations.tools import tools
 from bot.examinations.vcenter import Centers, clock
 from bot.examinations.visit import Seen, visit
 from bot.examinations.vms import look_at_vm
@@ -53,7 +54,7 @@ def _host(settings: Settings, centers: Centers, hosts: Hosts, at: At) -> Iterato
         return
     try:
         transport = hosts.transport(at)
-        seen = visit(transport, host.workdir, Limit.of(SECONDS))
+        seen = visit(transport, host.shell, host.workdir, Limit.of(SECONDS))
     except Trouble as trouble:
         if isinstance(trouble, Unreachable) and staging and power is None:
             detail = f"{trouble}; whether that is because its VM is off could not be asked"
@@ -69,14 +70,14 @@ def _host(settings: Settings, centers: Centers, hosts: Hosts, at: At) -> Iterato
     runs_packages = staging or at.environment in prods(settings)
     asked = asks_http(settings, at.environment, at.host.partition("/")[0])
     yield from _inside(subject, seen, settings.max_bytes, unpacks=runs_packages, asked=asked)
-    if host.ssh:
+    if host.ssh and host.shell == "sh":  # PowerShell reads no start-up file of the user's, and takes its time anyway
         yield _start(subject, host.ssh, transport)
 
 
 def _runner(settings: Settings, hosts: Hosts) -> Iterator[Finding]:
     at = At(next(iter(settings.environments)), RUNNER)
     asked = any(asks_http(settings, name, RUNNER) for name in settings.environments)
-    seen = visit(hosts.transport(at), hosts.base(at), Limit.of(SECONDS))
+    seen = visit(hosts.transport(at), "sh", hosts.base(at), Limit.of(SECONDS))
     yield from _inside(RUNNER, seen, 0, unpacks=False, asked=asked)
 
 
@@ -121,29 +122,7 @@ def _inside(subject: str, seen: Seen, package: int, *, unpacks: bool, asked: boo
     """`package`: the bytes that one may have; `unpacks`: whether one ever comes here; `asked`: over HTTP from here."""
     yield clock("clock", subject, seen.ahead)
     yield from _workdir(subject, seen, package if unpacks else 0)
-    lacking = list(_lacking(seen, unpacks=unpacks, asked=asked))
-    yield from (bad("tools", subject, f"{what}: {why}", f"Install {how} there.") for what, why, how in lacking)
-    if unpacks and not seen.tools & {"unzip", "python3"}:
-        mend = "Install unzip or python3 there, or hand off tar.gz archives only."
-        yield warning("tools", subject, "neither unzip nor python3, so a zip cannot be unpacked", mend)
-    elif not lacking:
-        yield good("tools", subject, f"has {', '.join(sorted(seen.tools))}")
-
-
-def _lacking(seen: Seen, *, unpacks: bool, asked: bool) -> Iterator[tuple[str, str, str]]:
-    """What is missing, what it is for, and what to install."""
-    if "setsid" not in seen.tools:
-        yield "no setsid", "no step can be started", "util-linux (or busybox)"
-    if not seen.boot or seen.boot == "unknown":
-        yield "no boot id", "a restart cannot be told", "procps (sysctl), or mount /proc"
-    if unpacks and "sha256sum" not in seen.tools:
-        yield "no sha256sum", "an archive's digest cannot be checked", "coreutils"
-    if unpacks and "tar" not in seen.tools:
-        yield "no tar", "no tar.gz can be unpacked", "tar"
-    if asked and not seen.tools & {"curl", "python3", "wget"}:
-        yield "no curl, python3 or wget", "checks are asked over HTTP from here", "curl"
-    if asked and "mktemp" not in seen.tools:
-        yield "no mktemp", "checks are asked over HTTP from here", "coreutils"
+    yield from tools(subject, seen, unpacks=unpacks, asked=asked)
 
 
 def _workdir(subject: str, seen: Seen, package: int) -> Iterator[Finding]:

@@ -1,4 +1,7 @@
-"""Touches one machine for a moment: asks in one script for its clock, its tools, and what its working directory is."""
+"""Touches one machine for a moment: asks in one script for its clock, its tools, and what its working directory is.
+
+The script for PowerShell was never run: its test reads it.
+"""
 
 import shlex
 import time
@@ -6,10 +9,12 @@ import time
 import msgspec
 
 from bot.examinations.vcenter import ahead
+from plans.windows import quote
 from vmops.jobs import ask
 from vmops.transport import Limit, Transport, Trouble
 
 TOOLS = ("setsid", "sha256sum", "tar", "unzip", "python3", "curl", "wget", "mktemp")
+WINDOWS_TOOLS = ("Get-FileHash", "Expand-Archive", "tar.exe")
 
 # A file is made and run where a run would, because a mount may be read-only, full or noexec; it is removed at once.
 _VISIT = """workdir={workdir}
@@ -29,15 +34,38 @@ if why=$( (set -C; printf '#!/bin/sh\\nexit 0\\n' >"$probe") 2>&1 ); then
 else
   echo "unwritable ${{why##*: }}"
 fi
-echo "free $(df -Pk "$at" 2>/dev/null | tail -n 1)"
+set -- $(df -Pk "$at" 2>/dev/null | tail -n 1)
+case ${{6:+$4}} in *[!0-9]*|'') ;; *) echo "free $(($4 * 1024))" ;; esac
+"""
+
+_VISIT_WINDOWS = """$workdir = {workdir}
+"clock $([DateTimeOffset]::UtcNow.ToUnixTimeSeconds())"
+"boot $(boot_id)"
+$env:Path = "$([Environment]::SystemDirectory);$env:Path"
+foreach ($tool in {tools}) {{ if (Get-Command $tool -ErrorAction SilentlyContinue) {{ "tool $tool" }} }}
+$at = [IO.Path]::GetFullPath((Resolve-Full $workdir))
+if (-not [IO.Directory]::Exists($at)) {{ 'absent yes' }}
+while ($at -and -not [IO.Directory]::Exists($at)) {{ $at = [IO.Path]::GetDirectoryName($at) }}
+"at $at"
+$probe = [IO.Path]::Combine($at, ".quarterdeck-doctor.$PID.ps1")
+try {{
+  [IO.File]::WriteAllText($probe, 'exit 0')
+  try {{
+    $null | & powershell.exe -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -File $probe
+    if ($LASTEXITCODE -eq 0) {{ 'runs yes' }}
+  }} finally {{ [IO.File]::Delete($probe) }}
+}} catch {{ "unwritable $($_.Exception.GetBaseException().Message)" }}
+try {{ "free $((New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($at))).AvailableFreeSpace)" }} catch {{ }}
 """
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a visit showed. `ahead` is its clock's seconds, `at` the working directory or, where it is `absent`, the
-    nearest directory above; `unwritable` says why nothing can be written there, `free` is bytes, None where not told.
+    """What a visit showed, asked in `shell`. `ahead` is its clock's seconds, `at` the working directory or, where it is
+    `absent`, the nearest directory above; `unwritable` says why nothing can be written there, `free` is bytes, None
+    where not told.
     """
 
+    shell: str = "sh"
     ahead: float
     boot: str
     tools: frozenset[str]
@@ -48,10 +76,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     free: int | None
 
 
-def visit(transport: Transport, workdir: str, limit: Limit) -> Seen:
-    """Raises as `Transport.exec`, and Trouble where the shell there does not run a script."""
-    script = _VISIT.format(workdir=shlex.quote(workdir), tools=" ".join(TOOLS))
-    ask(transport, ":", limit)  # so that the login is not counted as the clock's
+def visit(transport: Transport, shell: str, workdir: str, limit: Limit) -> Seen:
+    """`shell`: sh or powershell. Raises as `Transport.exec`, and Trouble where it does not run a script there."""
+    script = asking(shell, workdir)
+    ask(transport, "boot_id", limit)  # so that the login is not counted as the clock's
     before = time.time()
     code, said = ask(transport, script, limit)
     after = time.time()
@@ -60,6 +88,7 @@ def visit(transport: Transport, workdir: str, limit: Limit) -> Seen:
     if code or "at" not in one:
         raise Trouble(f"its shell does not do what it is asked: exit code {code}: {said[-300:]}")
     return Seen(
+        shell=shell,
         ahead=ahead(float(one["clock"]), before, after) if one.get("clock", "").isdigit() else 0.0,
         boot=one.get("boot", ""),
         tools=frozenset(value for key, _, value in told if key == "tool"),
@@ -67,11 +96,12 @@ def visit(transport: Transport, workdir: str, limit: Limit) -> Seen:
         absent="absent" in one,
         unwritable=one.get("unwritable", ""),
         runs="runs" in one,
-        free=_free(one.get("free", "")),
+        free=int(one["free"]) if one.get("free", "").isdigit() else None,
     )
 
 
-def _free(line: str) -> int | None:
-    """Bytes from a line of `df -Pk`: device, blocks, used, available, per cent, mount."""
-    words = line.split()
-    return int(words[3]) * 1024 if len(words) > 5 and words[3].isdigit() else None
+def asking(shell: str, workdir: str) -> str:
+    """The script of a visit."""
+    if shell == "powershell":
+        return _VISIT_WINDOWS.format(workdir=quote(workdir), tools=", ".join(map(quote, WINDOWS_TOOLS)))
+    return _VISIT.format(workdir=shlex.quote(workdir), tools=" ".join(TOOLS))
