@@ -309,10 +309,16 @@ def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -
     for key, called_for, _ in posted:
         if called_for not in hashes:
             yield Finding(LOST, f"{key} was told, and what it tells is not on the ledger")
-    noted = {(r["data"]["key"], r["data"]["ts"]) for r in records if r["type"] == "message.posted"}
+    told = [(r["data"]["key"], r["data"]["ts"]) for r in records if r["type"] == "message.posted"]
+    noted = {(key, ts) for key, ts in told if "/log/" not in key}
     there = {(key, ts) for key, _, ts in posted}
     yield from (Finding(LOST, f"{key} was told, and the ledger does not know it") for key, _ in there - noted)
     yield from (Finding(LOST, f"the ledger says that {key} was told; it is not there") for key, _ in noted - there)
+    # A file carries no mark; its name is of one attempt of one step on one host. What printed nothing has none.
+    files = Counter(file["name"] for message in messages for file in message.get("files", ()))
+    yield from (Finding(TWICE, f"the file {name} is there {count} times") for name, count in files.items() if count > 1)
+    if (logs := sum("/log/" in key for key, _ in told)) < len(files):
+        yield Finding(LOST, f"{len(files)} files are there, and the ledger knows of {logs}")
 
 
 def _told_in_order(records: list[Record], messages: list[dict[str, Any]]) -> Iterator[Finding]:
