@@ -105,17 +105,17 @@ class DeckRoom:
         self.drops = folder / "drops"
         self.board = Board(Ledger.open(self.settings.data_dir), self.now)
         store = Store(self.settings.data_dir, self.settings.max_bytes)
-        materials = Materials(self.board, self.settings, store)
+        self.materials = materials = Materials(self.board, self.settings, store)
         masker = Masker(self.settings.secrets)
-        machines: Any = NoMachines()
+        self.machines: Any = NoMachines()
         self.roles = Roles(self.settings.config.roles, slack.client())
-        self.runs = Still(self.board, self.settings, materials, machines, self.roles, masker)
+        self.runs = Still(self.board, self.settings, materials, self.machines, self.roles, masker)
         self.workers = Workers()
         self.deck = Deck(
             settings=self.settings,
             board=self.board,
             runs=self.runs,
-            promotions=Promotions(self.board, self.settings, materials, machines, self.runs),
+            promotions=Promotions(self.board, self.settings, materials, self.machines, self.runs),
             intake=Intake(self.board, self.settings, store),
             roles=self.roles,
             masker=masker,
