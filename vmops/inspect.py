@@ -35,6 +35,21 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
     obstacles: tuple[str, ...]
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A folder, resource pool, datastore or network, as it is called, and vSphere's reference to it."""
+
+    kind: str
+    name: str
+    ref: Any
+
+
+_PLACES = {
+    vim.Folder: "folder",
+    vim.ResourcePool: "resource pool",
+    vim.Datastore: "datastore",
+    vim.Network: "network",
+}
+
 _STATE = ("runtime.powerState", "guest.toolsRunningStatus", "guest.guestOperationsReady", "datastore")
 
 _OURS = snapshots.token("")
@@ -75,15 +90,31 @@ def look(session: Session, machine: Machine) -> Vm:
 
 
 @_in_words()
-def lacking(session: Session, machine: Machine, privileges: Sequence[str]) -> tuple[str, ...]:
-    """Those of the privileges that the user does not have on the VM. Raises as `Session`, and Trouble."""
+def lacking(session: Session, thing: Any, privileges: Sequence[str]) -> tuple[str, ...]:
+    """Those of the privileges that the user does not have on a VM, or a place. Raises as `Session`, and Trouble."""
     manager = session.read(lambda content: content.sessionManager)
     login = session.properties(manager, ["currentSession"])["currentSession"]
     told = session.read(
-        lambda content: content.authorizationManager.HasPrivilegeOnEntities([machine.vm], login.key, list(privileges))
+        lambda content: content.authorizationManager.HasPrivilegeOnEntities([thing], login.key, list(privileges))
     )
     held = {one.privId for each in told for one in each.privAvailability if one.isGranted}
     return tuple(name for name in privileges if name not in held)
+
+
+@_in_words()
+def around(session: Session, machine: Machine) -> tuple[Place, ...]:
+    """Where a clone would be that takes the VM's place, in one call. Raises as `Session`, and Trouble."""
+    paths: dict[type, Sequence[str]] = {vim.VirtualMachine: ["config.files.vmPathName"]}
+    paths |= {kind: ["name"] for kind in _PLACES}
+    told = dict(session.around(machine.vm, ["parent", "resourcePool", "datastore", "network"], paths))
+    home = told.pop(machine.vm, {}).get("config.files.vmPathName") or ""
+    found = [
+        Place(kind, str(names.get("name", "")), ref)
+        for ref, names in told.items()
+        for type_, kind in _PLACES.items()
+        if isinstance(ref, type_)
+    ]
+    return tuple(one for one in found if one.kind != "datastore" or home.startswith(f"[{one.name}]"))
 
 
 @_in_words()

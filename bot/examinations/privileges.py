@@ -1,4 +1,4 @@
-"""Decides which privileges of vCenter Quarterdeck needs on a VM, and says what for (docs/vcenter-role.md)."""
+"""Decides which privileges of vCenter Quarterdeck needs on what, and says what for (docs/vcenter-role.md)."""
 
 from plans.environment import Host
 
@@ -25,6 +25,16 @@ SOURCE = {
     "VirtualMachine.State.CreateSnapshot": "the snapshot that a clone is made of",
     "VirtualMachine.State.RemoveSnapshot": "it goes when the clone is made; disks are consolidated",
 }
+AROUND = {
+    "folder": {
+        "VirtualMachine.Inventory.CreateFromExisting": "the clone is made in it",
+        "VirtualMachine.Inventory.Delete": "the VM that was replaced is destroyed in it",
+    },
+    "resource pool": {"Resource.AssignVMToPool": "the clone is put into it"},
+    "datastore": {"Datastore.AllocateSpace": "the clone's disks lie on it"},
+    "network": {"Network.Assign": "the clone's network cards are put on it"},
+}
+"""Of a VM that is cloned anew: where the clone will be."""
 GUEST = {
     "VirtualMachine.GuestOperations.Execute": "steps are started and stopped through VMware Tools",
     "VirtualMachine.GuestOperations.Modify": "archives are uploaded, and each step's files written",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bot.config import Settings
 from bot.examinations import Finding, bad, good, warning
 from bot.examinations.needs import cloned, cloned_from, prods, stagings
-from bot.examinations.privileges import needed
+from bot.examinations.privileges import AROUND, needed
 from bot.examinations.vcenter import Centers, Closed
 from plans.actions import At
 from plans.environment import Host
@@ -35,7 +35,9 @@ def look_at_vm(settings: Settings, centers: Centers, at: At) -> Iterator[Finding
     yield _powered(subject, host, vm, staging=staging)
     anew, source = cloned(settings, at), cloned_from(settings, at)
     wanted = needed(host, staging=staging, prod=prod, cloned=anew, source=source)
-    yield _privileges(centers, at, host, wanted)
+    yield _privileges(centers, host, str(at), host.vm, centers.machine(at).vm, wanted)
+    if anew:
+        yield from _around(centers, at, host)
     if staging or (prod and host.protection == "snapshot"):
         yield from _snapshot(subject, vm)
     if vm.power == "poweredOn":
@@ -50,22 +52,37 @@ def _powered(subject: str, host: Host, vm: "Vm", *, staging: bool) -> Finding:
     return bad("vm", subject, f"{host.vm} is {power}", mend)
 
 
-def _privileges(centers: Centers, at: At, host: Host, wanted: dict[str, str]) -> Finding:
+def _privileges(
+    centers: Centers, host: Host, subject: str, name: str, thing: object, wanted: dict[str, str]
+) -> Finding:
+    """`thing`: the VM or the place called `name`, as vCenter refers to it."""
     from vmops.inspect import lacking
 
-    subject = str(at)
     if not wanted:
         return good("privileges", subject, "none are needed beside seeing it")
     try:
-        missing = lacking(centers.session(host.vcenter), centers.machine(at), tuple(wanted))
+        missing = lacking(centers.session(host.vcenter), thing, tuple(wanted))
     except Trouble as trouble:
-        mend = "See in the vSphere Client which role the user has on the VM; docs/vcenter-role.md lists what it needs."
+        mend = f"See in the vSphere Client which role the user has on {name}; docs/vcenter-role.md lists what it needs."
         return bad("privileges", subject, str(trouble), mend)
     if not missing:
         return good("privileges", subject, f"all {len(wanted)} that are needed on it")
     told = "; ".join(f"{name} ({wanted[name]})" for name in missing)
-    mend = f"Add to the user's role on {host.vm}, or on a folder above it: {', '.join(missing)} (docs/vcenter-role.md)."
+    mend = f"Add to the user's role on {name}, or on a folder above it: {', '.join(missing)} (docs/vcenter-role.md)."
     return bad("privileges", subject, f"the user lacks {told}", mend)
+
+
+def _around(centers: Centers, at: At, host: Host) -> Iterator[Finding]:
+    """The privileges where a clone will be that takes the VM's place."""
+    from vmops.inspect import around
+
+    places = around(centers.session(host.vcenter), centers.machine(at))
+    for place in places:
+        subject = f"{at}’s {place.kind} {place.name}"
+        yield _privileges(centers, host, subject, f"the {place.kind} {place.name}", place.ref, AROUND[place.kind])
+    for kind in AROUND.keys() - {place.kind for place in places} - {"network"}:
+        mend = "Let the user see the whole inventory (Read-only, propagated; docs/vcenter-role.md)."
+        yield bad("privileges", str(at), f"vCenter shows no {kind} of {host.vm}, where a clone of it would go", mend)
 
 
 def _snapshot(subject: str, vm: "Vm") -> Iterator[Finding]:

@@ -28,6 +28,7 @@ PRIVILEGES = (
     "System.Anonymous",
     "System.Read",
     "System.View",
+    "VirtualMachine.Config.Annotation",
     "VirtualMachine.Config.EditDevice",
     "VirtualMachine.Config.Rename",
     "VirtualMachine.Config.Settings",

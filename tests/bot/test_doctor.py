@@ -24,7 +24,7 @@ from bot.config import load_config
 from bot.doctor import examine
 from bot.examinations import Examination, Finding, bad, good
 from bot.examinations.hosts import _inside
-from bot.examinations.privileges import CLONED, GUEST, PROD, SOURCE, STAGING
+from bot.examinations.privileges import AROUND, CLONED, GUEST, PROD, SOURCE, STAGING
 from bot.examinations.visit import TOOLS, Seen
 from bot.ledger import hold
 from lab import vcenter
@@ -599,6 +599,36 @@ def test_what_an_admin_may_attest_to_is_only_to_know_about(lab: Place, doctor: D
     assert "or an admin who knows better types /stage attest staging REASON" in doubted["mend"]
 
 
+@pytest.mark.parametrize(
+    ("lacking", "subject", "why", "where"),
+    [
+        ("VirtualMachine.Inventory.CreateFromExisting", "folder vm", "the clone is made in it", "the folder vm"),
+        ("Resource.AssignVMToPool", "resource pool Resources", "the clone is put into it", "the resource pool"),
+        ("Datastore.AllocateSpace", "datastore datastore1", "the clone's disks lie on it", "the datastore"),
+        ("Network.Assign", "network isolated-staging", "the clone's network cards are", "the network isolated-staging"),
+    ],
+)
+def test_what_a_clone_needs_is_looked_at_where_it_will_be(
+    lab: Place, doctor: Doctor, lacking: str, subject: str, why: str, where: str
+) -> None:
+    clone = [{"name": "Clone it", "on": "db", "clone": {"from": "db"}}]
+    config = lab.config(put("environments.staging.restore", clone))
+    code, said = doctor(config)
+    found = {one["subject"]: one["detail"] for one in said if one["check"] == "privileges"}
+    assert code == 0
+    assert found["staging db"] == "all 10 that are needed on it"
+    assert {name for name in found if name.startswith("staging db’s ")} == {
+        f"staging db’s {place}"
+        for place in ("folder vm", "resource pool Resources", "datastore datastore1", "network isolated-staging")
+    }
+    with setting(lab.state, denied={lacking}):
+        _, said = doctor(config)
+    (wrong,) = [one for one in said if not one["ok"]]
+    assert (wrong["check"], wrong["subject"]) == ("privileges", f"staging db’s {subject}")
+    assert f"the user lacks {lacking} ({why}" in wrong["detail"]
+    assert f"Add to the user's role on {where}" in wrong["mend"]
+
+
 def test_staging_that_is_prod_under_another_name_is_found_by_its_identity(lab: Place, doctor: Doctor) -> None:
     same = put("environments.staging.hosts.db.vm", lab.vm("prod-db").instance_uuid)
     _, said = doctor(lab.config(same))
@@ -727,6 +757,8 @@ def test_the_documented_role_is_the_one_that_is_checked() -> None:
     text = (Path(__file__).parents[2] / "docs/vcenter-role.md").read_text()
     rows = re.findall(r"^\| `(VirtualMachine\.\S+)` \| (.+) \|$", text, re.MULTILINE)
     assert rows == [*STAGING.items(), *PROD.items(), *CLONED.items(), *SOURCE.items(), *GUEST.items()]
+    around = re.findall(r"^\| ([\w ]+) \| `(\S+)` \| (.+) \|$", text, re.MULTILINE)
+    assert around == [(place, *row) for place, needed in AROUND.items() for row in needed.items()]
 
 
 def test_the_role_holds_what_vsphere_asks_for_each_change_that_is_made() -> None:
