@@ -78,6 +78,17 @@ def _whom(by: object) -> str:
 # Releases and gates.
 
 
+def handed_off(sentence: str, warnings: tuple[str, ...]) -> Message:
+    """The answer to who handed a package off, with what it is warned of: none of it stands in the way."""
+    rows = [sentence]
+    if warnings:
+        count = "One thing" if len(warnings) == 1 else f"{len(warnings)} things"
+        rows.append(f"*{count} to look at* (nothing is refused for it; `quarterdeck check` says how to mend each):")
+        rows += [f"• {line(warning, 300)}" for warning in warnings[:ROWS]]
+        rows += [f"• and {len(warnings) - ROWS} more"] if len(warnings) > ROWS else []
+    return Message(cut("\n".join(rows), 3500), tuple(_sections(rows)))
+
+
 def release_row(release: Release, rehearsal: Run | None, on_prod: bool) -> str:
     """One release of a list: what, who, and how far it has come."""
     return (

@@ -66,10 +66,10 @@ def _handed_off(deck: Deck, release: Release, new: bool) -> Answer:
             f"These bytes are {release.id} already, {line(what)}, handed off by {person(release.by)}.",
             f"Nothing was changed; see it: `/handoff show {release.id}`",
         )
-    warned = f"{len(release.warnings)} warnings: `/handoff show {release.id}`. " if release.warnings else ""
-    return blocks.said(
-        f"{line(what)} is {release.id} now, `sha256:{release.digest}`; <#{deck.settings.config.slack.channel}>",
-        f"is told. {warned}Next, an admin types `/stage run {release.id}`.",
+    return blocks.handed_off(
+        f"{line(what)} is {release.id} now, `sha256:{release.digest}`; <#{deck.settings.config.slack.channel}>"
+        f" is told. Next, an admin types `/stage run {release.id}`.",
+        release.warnings,
     )
 
 

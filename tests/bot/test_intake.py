@@ -109,7 +109,20 @@ def test_the_same_version_with_other_bytes_is_warned_of(yard: Yard) -> None:
     path = yard.altered("other", manifest=("summary:", "summary: Another"))
     release, new = yard.intake.hand_off(str(path), by="U01DEV")
     assert (release.id, new) == ("R-2", True)
-    assert any("R-1 is webshop 2.4.1 too" in warning for warning in release.warnings)
+    assert release.warnings == ("version: 2.4.1: R-1 is webshop 2.4.1 too, with other bytes.",)
+
+
+def test_what_it_is_warned_of_is_kept_on_the_release_and_refuses_nothing(yard: Yard) -> None:
+    path = yard.altered("risky", manifest=("id: SHOP-98", "id: SHOP-97"))
+    release, new = yard.intake.hand_off(str(path), by="U01DEV")
+    assert (release.id, new) == ("R-1", True)
+    assert release.warnings == ("changes: SHOP-97: No check of the test plan names SHOP-97.",)
+    assert yard.board.release("R-1").warnings == release.warnings
+
+
+def test_no_sample_is_warned_of(yard: Yard) -> None:
+    for sample in ("webshop-2.4.0", "webshop-2.4.1", "crm-1.0.0"):
+        assert yard.hands_off(sample).warnings == ()
 
 
 def test_every_finding_is_in_the_refusal_and_its_code_on_the_ledger(yard: Yard) -> None:

@@ -64,6 +64,8 @@ GATES = tuple(Gate("withdrawn", True, NASTY, NASTY) for _ in range(30))
         blocks.listing("Prod", [blocks.prod_row("webshop", STATE, RELEASE)] * 20, none=""),
         blocks.listing("Later", [blocks.scheduled_row(RELEASE, ZoneInfo("Europe/Berlin"))] * 20, none=""),
         blocks.listing("Freeze", [blocks.freeze_row(Freeze(until=AT, reason=NASTY, by="U1", at=AT))], none=""),
+        blocks.handed_off("webshop 2.4.1 is R-1 now.", ()),
+        blocks.handed_off("webshop 2.4.1 is R-1 now.", (NASTY,) * 300),
         blocks.release(RELEASE, ENDED, on_prod=False, needed=2),
         blocks.release(replace(RELEASE, withdrawn=NASTY), None, on_prod=False, needed=0),
         blocks.gates(RELEASE, GATES, {"withdrawn": 12.0}),

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import pytest
 from deck_room import ADMIN, DEV, GUEST, SAMPLES, TESTER, DeckRoom
 
 
@@ -47,6 +48,30 @@ def test_every_finding_is_told_with_its_place_and_what_to_do(deck: DeckRoom) -> 
     for finding in ("no_document: DEPLOY.md", "uncovered_file: files/stray.txt", "forbidden_content: files/stray.txt"):
         assert finding in told
     assert set(deck.records("package.refused")[0]["findings"]) >= {"no_document", "uncovered_file"}
+
+
+@pytest.mark.parametrize("by_form", [False, True])
+def test_what_it_is_warned_of_is_told_at_once_and_stays_with_the_release(deck: DeckRoom, by_form: bool) -> None:
+    deck.release("webshop-2.4.1")
+    folder = deck.drops / "risky"
+    shutil.copytree(SAMPLES / "packages" / "webshop-2.4.1", folder)
+    manifest = folder / "handoff.yaml"
+    manifest.write_text(manifest.read_text().replace("id: SHOP-98", "id: SHOP-97"))
+    archive = Path(shutil.make_archive(str(folder), "zip", folder))
+    if by_form:
+        deck.desk.types(DEV, "/handoff")
+        deck.desk.wait(lambda: deck.desk.modal(DEV))
+        before = len(deck.desk.ephemerals(DEV))
+        deck.desk.submits(DEV, {"notes": ""}, {"archive": archive})
+        told = deck.desk.wait(lambda: deck.desk.ephemerals(DEV)[before:])[0].text
+    else:
+        told = deck.types(DEV, f"/handoff {archive}")
+    assert "webshop 2.4.1 is R-2 now" in told
+    assert "2 things to look at" in told
+    for warning in ("changes: SHOP-97: No check of the test plan names SHOP-97.", "R-1 is webshop 2.4.1 too"):
+        assert warning in told
+        assert warning in deck.types(TESTER, "/handoff show R-2")
+        assert [warning in " ".join(one["warnings"]) for one in deck.records("package.handed_off")] == [False, True]
 
 
 def test_the_form_takes_a_file_and_notes(deck: DeckRoom) -> None:
