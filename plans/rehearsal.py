@@ -136,14 +136,20 @@ def _recipe(target: Environment) -> str:
 
 
 def _restore(draft: Draft, material: Material) -> None:
-    """The old snapshots go before the restore fills what hangs on them; those of a VM that is made anew go with it."""
+    """The old snapshots go before the restore fills what hangs on them; those of a VM that is made anew go with it.
+
+    Once the last clone answers, everything is tried from inside, before anything else is done with prod's data.
+    """
     if material.target.restore:
         older, anew = material.older(), _made_anew(material.target)
         having = [host for host in with_vm(material.target) if older.get(host) and host not in anew]
         draft.own("restore", "Remove the old snapshot", RemoveSnapshots(older=older), having)
+    clones = [step for step in material.target.restore if isinstance(step, RestoreClone)]
     for step in material.target.restore:
         if isinstance(step, RestoreClone):
             draft.clone("restore", step, _anew(material, step))
+            if step is clones[-1]:
+                _probe(draft, "restore", material, tuple(material.target.named()))
         else:
             draft.admins("restore", (step,))
 

@@ -195,6 +195,15 @@ class TestClones:
         assert step.older["db"] == ("snapshot-5",)
         assert plan.step(6).written
 
+    def test_every_address_is_tried_from_inside_once_the_last_clone_answers(self) -> None:
+        isolation = Isolation(networks=("isolated-staging",), must_not_reach=("prod:443",), must_reach=("backup:22",))
+        mask = RestoreRun(name="Mask the customers", on="db", run="./mask.sh")
+        web = RestoreClone(name="Clone the web", on="web", clone=CloneFrom(from_="web"))
+        target = replace(staging(), isolation=isolation, restore=(web, self.CLONE, mask))
+        steps = [step for step in check(material(target=target)).steps if step.phase == "restore"]
+        assert [step.name for step in steps][1:] == ["Clone the database", "Probe from inside", "Mask the customers"]
+        assert steps[2].step == ProbeIsolation(hosts={"web": "sh", "db": "sh"}, isolation=isolation)
+
     @pytest.mark.parametrize(
         ("named", "sources"),
         [
