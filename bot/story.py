@@ -143,8 +143,13 @@ def failed_rehearsal(evening: Evening) -> str:
     evening.must(seen == PHASES, f"the phases were {seen}")
     evening.must("Orders can be archived" in end["reason"], f"it failed for another reason: {end['reason']}")
     evening.told(run, "Orders can be archived")
+    differences = evening.records("difference.found", run=run, kind="qa")
+    evening.must(differences, "nothing was said of what QA has")
+    forgotten = str(differences[0]["data"]["brief"]).partition("\n")[0]
+    evening.must("orders.archived" in forgotten, f"the forgotten change is not named: {forgotten}")
+    evening.told(run, forgotten)
     evening.must(evening.version("staging", "web") == "2.4.0", "staging was not left as it was")
-    return str(end["reason"])
+    return f"{end['reason']}; and why: {forgotten}"
 
 
 def refused_promotion(evening: Evening) -> str:

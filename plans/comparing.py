@@ -107,7 +107,7 @@ class SeekForgotten(Own, frozen=True):
             at, other_at = At(site.environment, host), At(self.qa, other)
             if (d := _between(fact, at, other_at, outputs | theirs)) is not None:
                 yield Note(f"{d.full}\n")
-                yield _found(site, "qa", fact, at, _lacking(d, self.qa, other, site))
+                yield _found(site, "qa", fact, at, _lacking(d, self.qa, site))
         return None
 
 
@@ -194,17 +194,17 @@ def _since(
     return compare(bare, f"{at} {before}", was.text, f"{at} {after}", now)
 
 
-def _lacking(found: Difference, qa: str, other: str, site: Site) -> str:
+def _lacking(found: Difference, qa: str, site: Site) -> str:
     """What one side has and the other does not, in a sentence; the lines below it."""
     after = f"{site.environment} after {site.version}" if site.version else site.environment
     if found.only_there:
         more = f" and {len(found.only_there) - 1} lines more" if len(found.only_there) > 1 else ""
-        said = f"{qa} {other} has {_short(found.only_there[0])}{more}, {after} does not"
+        said = f"{qa} has {_short(found.only_there[0])}{more}, {after} does not"
     elif found.only_here:
         more = f" and {len(found.only_here) - 1} lines more" if len(found.only_here) > 1 else ""
-        said = f"{after} has {_short(found.only_here[0])}{more}, {qa} {other} does not"
+        said = f"{after} has {_short(found.only_here[0])}{more}, {qa} does not"
     else:
-        said = f"{found.fact} is in another order on {qa} {other} than on {after}"
+        said = f"{found.fact} is in another order on {qa} than on {after}"
     return f"{said}\n{brief([found])}"
 
 

@@ -74,11 +74,15 @@ def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) ->
 
 
 def _phase_ended(found: Run, entry: e.Entry, phase: str) -> Changes:
-    """The machinery's own steps of a phase are told together, when the next phase begins or the run ends."""
-    own = [step.number for step in found.steps.values() if step.phase == found.phase and not step.written]
-    if phase == found.phase or not own or found.phase == "watch":
+    """The machinery's own steps of a phase are told together, when the next phase begins or the run ends.
+
+    Those that look on during the tests are told of only where one of them is not ok: what it found is told by itself.
+    """
+    own = [step for step in found.steps.values() if step.phase == found.phase and not step.written]
+    quiet = found.phase == "watch" or (found.phase == "test" and all(step.outcome == "ok" for step in own))
+    if phase == found.phase or not own or quiet:
         return {}
-    return due(entry, f"run/{found.number}/phase/{found.phase}/{max(own)}", found)
+    return due(entry, f"run/{found.number}/phase/{found.phase}/{max(step.number for step in own)}", found)
 
 
 def _job_started(documents: Documents, entry: e.Entry, event: e.JobStarted) -> Changes:

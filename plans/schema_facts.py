@@ -3,7 +3,7 @@
 import shlex
 
 # One line a column, so that a difference reads as what it is. What is made by hand has the text of its making.
-_SQLITE_QUERY = """select 'table ' || m.name || ': ' || p.name || ' ' || p.type
+_SQLITE_QUERY = """select 'column ' || m.name || '.' || p.name || ': ' || p.type
   || case p."notnull" when 1 then ' not null' else '' end
   || case when p.dflt_value is null then '' else ' default ' || p.dflt_value end
   || case p.pk when 0 then '' else ' key ' || p.pk end as line

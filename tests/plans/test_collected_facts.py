@@ -254,11 +254,11 @@ def test_a_column_more_of_sqlite_is_one_line_more(tmp_path: Path) -> None:
     staging, qa = ("\n".join(lines(fact("sqlite", path=f"{tmp_path}/{name}/shop.db"))) for name in ("staging", "qa"))
     found = compare(fact("sqlite"), "staging", staging, "QA", qa)
     assert found is not None
-    assert (found.only_here, found.only_there) == ((), ("table orders: archived INT not null default 0",))
+    assert (found.only_here, found.only_there) == ((), ("column orders.archived: INT not null default 0",))
     assert staging.splitlines() == [
-        "table orders: customer TEXT",
+        "column orders.customer: TEXT",
+        "column orders.id: INTEGER key 1",
         "table orders: customer references people id on delete NO ACTION on update NO ACTION",
-        "table orders: id INTEGER key 1",
         "table orders: unique customer",
         "view v of v: CREATE VIEW v as select 1",
     ]

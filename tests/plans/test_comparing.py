@@ -201,12 +201,12 @@ class TestForgotten:
         (difference,) = found(asked)
         assert (difference.kind, difference.key, difference.fact, difference.host) == ("qa", "schema", "schema", "db")
         first, *lines = difference.brief.splitlines()
-        assert first == "qa db has orders.archived, staging after 2.4.1 does not"
+        assert first == "qa has orders.archived, staging after 2.4.1 does not"
         assert "  only on qa db: orders.archived" in lines
 
     def test_what_staging_has_and_qa_lacks_is_named_too(self) -> None:
         asked, _ = self.seek(outputs("a\nb\nc"), outputs("a"), recalled(schema_db="a\nb\nc"))
-        assert found(asked)[0].brief.startswith("staging after 2.4.1 has b and 1 lines more, qa db does not")
+        assert found(asked)[0].brief.startswith("staging after 2.4.1 has b and 1 lines more, qa does not")
 
     def test_what_changed_and_is_not_listed_is_pointed_out(self) -> None:
         asked, ended = self.seek(outputs("new"), None, recalled(schema_db="old"), ("code", "config"))
