@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, NoReturn, Protocol
 
+from bot import durable
 from plans.errors import Refusal
 from plans.findings import Finding
 
@@ -104,7 +105,7 @@ def settle(file: BinaryIO, new: Path, path: Path, *, mode: int) -> None:
 
 
 def copy(source: Readable, target: BinaryIO, *, most: int) -> None:
-    """Raises Refusal `too_large` where the source has more than `most` bytes."""
+    """Raises Refusal: `too_large` where the source has more than `most` bytes, `not_written`."""
     length = 0
     while chunk := source.read(CHUNK):
         length += len(chunk)
@@ -112,7 +113,16 @@ def copy(source: Readable, target: BinaryIO, *, most: int) -> None:
             raise Refusal(
                 "too_large", f"The package has more than {most:,} bytes.", "Ask an admin: packages.max_bytes."
             )
+        _write(target, chunk)
+
+
+def _write(target: BinaryIO, chunk: bytes) -> None:
+    """What goes wrong with the copy must not be taken for a fault of the source."""
+    try:
         target.write(chunk)
+        target.flush()
+    except OSError as error:
+        raise durable.refused(error) from None
 
 
 def digest(file: BinaryIO) -> str:

@@ -1,8 +1,23 @@
 """Touches folders so that the names in them outlast a power cut: an fsync of a file keeps its bytes, not its name."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from plans.errors import Refusal
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors that say no more than that there is no room."""
+
+
+def refused(error: OSError) -> Refusal:
+    """How people are told that the disk did not take something."""
+    return Refusal(
+        "not_written",
+        f"The bot's disk does not take it: {error.strerror}. What is not written down is not done.",
+        "Make room where the bot's data_dir is, then do it again.",
+    )
 
 
 def folder(path: Path) -> None:

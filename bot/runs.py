@@ -223,8 +223,7 @@ class Runs:
             elif refusal.code != "stopping":
                 self._give_up(number, refusal.message)
         except OSError as error:
-            log.error("run %d cannot be written down (%s): it is tried again in a minute", number, error)
-            self.wake(number, self.board.now() + AGAIN)
+            self._try_again(number, error)
         except Exception as error:
             log.exception("run %d", number)
             fault = f"a fault in Quarterdeck itself, {type(error).__name__}: its log has more."
@@ -347,8 +346,15 @@ class Runs:
             if other.active and other.number != number:
                 self.enter(other.number)
 
+    def _try_again(self, number: int, error: OSError) -> None:
+        log.error("run %d cannot be written down (%s): it is tried again in a minute", number, error)
+        self.wake(number, self.board.now() + AGAIN)
+
     def _give_up(self, number: int, why: str) -> None:
         with self.board.deciding:
             run = self.board.run(number)
             if run.active and not self._closing:
-                self._finish(run, "errored", self._masker.text(why))
+                try:
+                    self._finish(run, "errored", self._masker.text(why))
+                except OSError as error:
+                    self._try_again(number, error)

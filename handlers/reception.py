@@ -13,6 +13,7 @@ from msgspec.structs import replace as with_fields
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient
 
+from bot import durable
 from bot.blocks import Message, mentions
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
@@ -69,7 +70,10 @@ class Reception:
             return True, work()
         except Refusal as refusal:
             return False, blocks.refused(refusal)
-        except Exception:
+        except Exception as failure:
+            if isinstance(failure, OSError) and failure.errno in durable.FULL:
+                log.error("%s was not done: %s", typed, failure)
+                return False, blocks.refused(durable.refused(failure))
             number = secrets.token_hex(4)
             log.exception("fault %s in %s", number, typed)
             return False, blocks.fault(number, begun=begun)

@@ -18,9 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makers import FILES, MEGABYTE, codes, header, tar_of, tar_with, zip_of, zip_with
 
+from bot.archives import copy
 from bot.config import Packages
 from bot.contents import read
 from bot.packages import inspect
+from plans.errors import Refusal
 
 
 @pytest.fixture
@@ -269,3 +271,10 @@ def test_a_damaged_archive_is_refused_and_nothing_else(tmp_path: Path, data: st.
 def test_no_bytes_raise_anything_but_a_refusal(tmp_path: Path, data: bytes) -> None:
     for text in (data, b"PK" + data, gzip.compress(data), b"PK" + data + zip_of({})):
         assert all(code.isidentifier() for code in codes(tmp_path / "package", text))
+
+
+def test_a_full_disk_is_not_taken_for_a_fault_of_the_source() -> None:
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(Refusal) as refused:
+        copy(io.BytesIO(b"a package"), full, most=MEGABYTE)  # type: ignore[arg-type]
+    assert refused.value.code == "not_written"
+    assert "No space left" in refused.value.message

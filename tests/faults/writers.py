@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from builders import begun, finished, handed_off, planned, started
+from faults.disks import Disk, Quota
 
 from bot import board as board_module
 from bot.board import Board
@@ -60,3 +61,31 @@ def races(folder: Path, start: Connection, told: Connection, enough: Connection)
     told.send("")
     with suppress(EOFError):
         enough.recv()
+
+
+def fills(folder: Path, seed: int, disk: Disk | None) -> None:
+    """Appends to a disk that is full now and then, at any byte. Ends with an error where that does anything but refuse
+    the record. `disk` None: a limit on this process's files."""
+    board_module.SAVE_EVERY = SAVE_EVERY
+    chance = random.Random(seed)
+    board = Board(Ledger.open(folder))
+    ledger = board.ledger.path
+    disk = disk or Quota(os.getpid(), ledger)
+    full, told = False, 0
+    for event in itertools.islice(evening(chance, 1), 150):
+        if chance.random() < 0.2:
+            full = not full
+            disk.leave(chance.choice((0, 1, 100, 1000, 5000)) if full else None)
+        before, known = ledger.stat().st_size, dict(board.documents)
+        try:
+            told = board.record("U02ADMIN", event).seq
+        except OSError:
+            assert full
+            assert ledger.stat().st_size == before
+            assert board.documents == known
+    disk.leave(None)
+    board.close()
+    again = Board(Ledger.open(folder))
+    assert again.documents == board.documents
+    assert again.ledger.tail.seq == told
+    assert not (folder / "board.new").exists()
