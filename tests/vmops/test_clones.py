@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pyVim.task import WaitForTask
+from pyVmomi import vim
 from vcenters import TOKEN, WEB, Bot, Center
 
 from plans.actions import EndFormer, FindVm, Power, PutClone, TakeCloneBack
@@ -130,6 +131,59 @@ def test_a_clone_that_nobody_could_make_leaves_everything_as_it_was(center: Cent
     assert bot(back(center, token)).ok
     assert (names(center), uuid(center), source_snapshots(center)) == ([], before, [])
     assert center.wire.count("CloneVM_Task") == 0
+
+
+def card(center: Center, of: str = "") -> Any:
+    """The first network card of the VM, or of the one at `of`."""
+    return next(one for one in center.tell("config.hardware.device", of) if hasattr(one, "macAddress"))
+
+
+def wire_up(center: Center, vm: Any, backing: Any) -> None:
+    """Puts the VM's card on another network, by an admin's hand."""
+    device = next(one for one in vm.config.hardware.device if hasattr(one, "macAddress"))
+    device.backing = backing
+    edit = vim.vm.device.VirtualDeviceSpec(operation="edit", device=device)
+    WaitForTask(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[edit])))
+
+
+def backings(center: Center) -> dict[str, Any]:
+    """A card's backing for a network of each kind of switch."""
+    card_ = vim.vm.device.VirtualEthernetCard
+    networks = center.admin.content.rootFolder.childEntity[0].network
+    groups = [one for one in networks if isinstance(one, vim.dvs.DistributedVirtualPortgroup)]
+    group = next(one for one in groups if "Uplink" not in one.name)
+    switch = group.config.distributedVirtualSwitch
+    port = vim.dvs.PortConnection(switchUuid=switch.uuid, portgroupKey=group.key)
+    standard = next(one for one in networks if one not in groups)
+    return {
+        "distributed": card_.DistributedVirtualPortBackingInfo(port=port),
+        "standard": card_.NetworkBackingInfo(deviceName=standard.name, network=standard),
+    }
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("distributed", "standard"), ("standard", "distributed")])
+def test_its_cards_are_on_the_switch_of_the_vms_own_whatever_the_source_is_on(
+    center: Center, bot: Bot, token: str, ours: str, theirs: str
+) -> None:
+    source = center.admin.content.searchIndex.FindByInventoryPath(center.twins[0])
+    there, before, was = backings(center), card(center).backing, card(center, center.twins[0]).backing
+    wire_up(center, center.own, there[ours])
+    wire_up(center, source, there[theirs])
+    try:
+        done = bot(put(center, token))
+        assert done.ok, done.reason
+        assert bot(EndFormer(WEB, token)).ok
+        assert done.value.identity.partition("/")[2] == uuid(center)
+        backing = card(center).backing
+        if ours == "distributed":
+            assert backing.port.portgroupKey == there[ours].port.portgroupKey
+            assert backing.port.switchUuid == there[ours].port.switchUuid
+        else:
+            assert backing.deviceName == there[ours].deviceName
+        assert card(center).macAddress != card(center, center.twins[0]).macAddress
+    finally:
+        wire_up(center, source, was)
+        wire_up(center, center.own, before)
 
 
 def test_the_latest_snapshot_stays_where_it_is(center: Center, bot: Bot, token: str) -> None:
