@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +17,7 @@ import yaml
 from bot.config import load_config
 from bot.demo import process
 from bot.packages import pack
-from bot.story import Evening
+from bot.story import PATIENCE, Evening
 from lab.desk import Desk, Message
 
 DEVELOPER, ADMIN, OTHER_ADMIN, TESTER = "U01DEV", "U02ADMIN", "U06ADMIN2", "U03TESTER"
@@ -96,6 +98,23 @@ def hand_off(evening: Evening, archive: Path, *, by: str = DEVELOPER) -> str:
     answer = evening.types(by, f"/handoff {archive}")
     found = evening.soon(lambda: evening.records("package.handed_off")[before:], f"not handed off: {answer}")
     return str(found[0]["data"]["release"])
+
+
+def ctl(house: House, *words: str, code: int = 0) -> str:
+    """Types a line on the bot's host: what the terminal shows."""
+    command = [sys.executable, "-P", "-m", "bot", "ctl", *words, "--config", str(house.config)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert ran.returncode == code, (words, ran)
+    assert not (ran.stdout if code else ran.stderr), ran
+    return ran.stderr if code else ran.stdout
+
+
+def slack(evening: Evening, method: str, **fault: object) -> None:
+    """Orders a fault of the lab's Slack, or that all is well again."""
+    body = json.dumps(fault).encode() if fault else None
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{evening.page}lab/faults", body, headers, method=method)
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
 
 
 def question(evening: Evening, run: int, number: int = 1) -> Message:

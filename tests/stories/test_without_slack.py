@@ -1,34 +1,13 @@
 """An evening on which Slack is away: typing on the bot's host carries it on, and the channel is told afterwards."""
 
 import getpass
-import json
 import re
-import subprocess
-import sys
-import urllib.request
 
-from stories.house import ADMIN, House, hand_off
+from stories.house import ADMIN, House, ctl, hand_off, slack
 
-from bot.story import PATIENCE, Evening
+from bot.story import Evening
 
 ME = getpass.getuser()
-
-
-def ctl(house: House, *words: str, code: int = 0) -> str:
-    """Types a line on the bot's host: what the terminal shows."""
-    command = [sys.executable, "-P", "-m", "bot", "ctl", *words, "--config", str(house.config)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert ran.returncode == code, (words, ran)
-    assert not (ran.stdout if code else ran.stderr), ran
-    return ran.stderr if code else ran.stdout
-
-
-def slack(evening: Evening, method: str, **fault: object) -> None:
-    """Orders a fault of the lab's Slack, or that all is well again."""
-    body = json.dumps(fault).encode() if fault else None
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{evening.page}lab/faults", body, headers, method=method)
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
 
 
 def test_an_evening_goes_on_without_slack_and_the_thread_tells_it_afterwards(house: House) -> None:
