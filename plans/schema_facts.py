@@ -35,8 +35,8 @@ if [ -n "$user" ] && [ "$user" != "$(id -un)" ]; then
 fi
 """
 
-# A line of a statement of many lines is told with the statement's first line, but for the first itself. The columns of
-# a table are sorted: a column that was added later stands last on one side and in the middle on the other.
+# A line of a statement of many lines is told with the statement's first line, but for the first itself; a column is
+# told as one, and what is of a table is sorted: what was added later is last on one side and in the middle on the other.
 _BY_STATEMENT = r"""
 tab=$(printf '\t')
 printf '%s\n' "$dump" | awk '
@@ -62,7 +62,14 @@ printf '%s\n' "$dump" | awk '
     open = quote != "" || !/;$/
     text = $0
     if (table) sub(/,$/, "", text)
-    if (!first) { sub(/^ +/, "", text); text = head ": " text }
+    if (!first) {
+      sub(/^ +/, "", text)
+      if (table && match(text, /^(`[^`]*`|"[^"]*"|[a-z_][^ ]*) /)) {
+        name = "column " substr(head, 7) "." substr(text, 1, RLENGTH - 1)
+        gsub(/`/, "", name)
+        text = name ": " substr(text, RLENGTH + 1)
+      } else text = head ": " text
+    }
     if (!(first && table)) print block "\t" (table ? 0 : number) "\t" text
   }
 ' | sort -t "$tab" -k1,1n -k2,2n -k3 | cut -f3-
@@ -82,7 +89,7 @@ else complain "neither mariadb-dump nor mysqldump is here to read the schema wit
 
 SQLSERVER_QUERY = """set nocount on;
 select line from (
-select concat('table ', s.name, '.', o.name, ': ', c.name, ' ', t.name, '(', c.max_length, ',', c.precision, ',',
+select concat('column ', s.name, '.', o.name, '.', c.name, ': ', t.name, '(', c.max_length, ',', c.precision, ',',
   c.scale, ')', case c.is_nullable when 0 then ' not null' else '' end, case c.is_identity when 1 then ' identity'
   else '' end, ' ' + d.definition, ' as ' + k.definition) as line
 from sys.columns c join sys.objects o on o.object_id = c.object_id join sys.schemas s on s.schema_id = o.schema_id

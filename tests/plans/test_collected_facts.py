@@ -288,7 +288,8 @@ CREATE USER MAPPING FOR a SERVER b OPTIONS (
 
 CREATE TABLE shop.orders (
     id integer NOT NULL%s,
-    customer text
+    customer text,
+    CONSTRAINT named CHECK ((customer <> ''::text))
 );
 
 ALTER TABLE ONLY shop.orders
@@ -307,9 +308,10 @@ POSTGRESQL = [
         f"CREATE USER MAPPING FOR a SERVER b OPTIONS: {line}"
         for line in ("password (not shown),", "\"user\" 'u'", ");")
     ),
+    "column shop.orders.customer: text",
+    "column shop.orders.id: integer NOT NULL",
     "table shop.orders: );",
-    "table shop.orders: customer text",
-    "table shop.orders: id integer NOT NULL",
+    "table shop.orders: CONSTRAINT named CHECK ((customer <> ''::text))",
     "ALTER TABLE ONLY shop.orders",
     "ALTER TABLE ONLY shop.orders: ADD CONSTRAINT orders_pkey PRIMARY KEY (id);",
 ]
@@ -326,10 +328,10 @@ CREATE PROCEDURE p() BEGIN select 1; END ;;
 DELIMITER ;
 END"""
 MYSQL = [
+    "column orders.id: int(11) NOT NULL AUTO_INCREMENT",
+    "column orders.note: text DEFAULT 'a, b'",
     "table `orders`: ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;",
     "table `orders`: PRIMARY KEY (`id`)",
-    "table `orders`: `id` int(11) NOT NULL AUTO_INCREMENT",
-    "table `orders`: `note` text DEFAULT 'a, b'",
     "CREATE PROCEDURE p() BEGIN select 1; END ;;",
 ]
 
@@ -337,8 +339,8 @@ MYSQL = [
 @pytest.mark.parametrize(
     ("kind", "tool", "dump", "wanted", "added"),
     [
-        ("postgresql", "pg_dump", PG_DUMP, POSTGRESQL, "table shop.orders: archived integer"),
-        ("mysql", "mysqldump", MYSQL_DUMP, MYSQL, "table `orders`: archived integer"),
+        ("postgresql", "pg_dump", PG_DUMP, POSTGRESQL, "column shop.orders.archived: integer"),
+        ("mysql", "mysqldump", MYSQL_DUMP, MYSQL, "column orders.archived: integer"),
     ],
 )
 def test_a_dump_becomes_lines_that_name_their_table(
