@@ -28,6 +28,7 @@ EXITS = {
     "wrong_suffix": 2,
     "inside_itself": 2,
     "bad_call": 2,
+    "slack_refused": 2,
     "data_dir_held": 3,
 }
 """The exit code of a command that ends with a refusal of this code; 1 for all others."""

@@ -190,3 +190,32 @@ def test_a_stop_in_the_middle_while_slack_hangs_takes_less_than_ten_seconds_and_
     assert evening.finished(run)["verdict"] == "passed"
     assert shown(evening) == str(run)
     all_told(evening, run)
+
+
+def test_a_token_that_slack_refuses_ends_a_first_start_and_no_other(house: House) -> None:
+    evening = house.open(house.untested)
+    house.kill_bot()
+    evening.desk.breaks("revoke", error="invalid_auth")
+    command = [sys.executable, "-P", "-m", "bot", "serve", "--config", str(house.config)]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert first.returncode == 2
+    assert "refuses slack.bot_token: invalid_auth" in first.stderr
+    evening.desk.heals()
+    house.start_bot()
+    release = hand_off(evening, house.package("9.0", steps(), app="crm"))
+    evening.soon(lambda: evening.records("message.posted", key=f"release/{release}"), "nobody is told")
+    house.kill_bot()
+    evening.desk.breaks("revoke")
+    with without_slack(house) as said:
+        assert "token_revoked" in "".join(said)
+        asked = [sys.executable, "-P", "-m", "bot", "ctl", "run", release, "--config", str(house.config)]
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+        assert answer.returncode == 0, answer.stderr
+        go(evening)
+        assert evening.finished(1)["verdict"] == "passed"
+        evening.desk.heals()
+        all_told(evening, 1)
+    log = "".join(said)
+    assert "What people type and press in Slack does not arrive: token_revoked" in log
+    assert "The channel cannot be told what happens; it is kept and told later: token_revoked" in log
+    assert "xoxb-" not in log
