@@ -172,9 +172,16 @@ def ctl(
 ) -> None:
     """Do on the bot's own host what a command or a button does, for the evening when Slack is down."""
     from bot.config import data_dir_of
-    from bot.ctl import ask, typed
+    from bot.ctl import ask, typed, watched
 
-    reply = ask(data_dir_of(config), typed(words))
+    data_dir = data_dir_of(config)
+    if (run := watched(words)) is not None:
+        from bot.reading import follow, line
+
+        for record in follow(data_dir, run):
+            print(line(record), flush=True)
+        return
+    reply = ask(data_dir, typed(words))
     print(reply.text, file=sys.stderr if reply.code else sys.stdout)
     raise typer.Exit(reply.code)
 

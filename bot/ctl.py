@@ -63,6 +63,15 @@ def typed(words: Sequence[str]) -> str:
     return " ".join(words)
 
 
+def watched(words: Sequence[str]) -> int | None:
+    """The run that is to be watched, which needs no answer of the bot's: the ledger tells. Raises Refusal."""
+    if words[0] != "watch":
+        return None
+    if len(words) != 2 or not words[1].isdecimal():
+        raise Refusal("bad_call", "watch needs the number of a run.", "Type: quarterdeck ctl watch RUN --config FILE")
+    return int(words[1])
+
+
 def ask(data_dir: Path, line: str) -> Reply:
     """The answer of the bot that holds `data_dir`.
 

@@ -1,13 +1,17 @@
 """Reads a ledger's file, of a running bot too: verifies its chain, and shows it to people and programs."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bot.ledger import GENESIS, entry, read
+from bot.ledger import GENESIS, Tail, entry, read
 from plans.errors import Refusal
 from plans.events import Entry
+
+LOOK_EVERY = 0.3
+"""Seconds between two looks of who follows a ledger at its end."""
 
 _SAID = ("release", "run", "kind", "environment", "phase", "step", "name", "host", "attempt", "outcome", "choice")
 _WHY = ("verdict", "clean", "reason", "why", "gates", "user", "command", "role")
@@ -38,6 +42,27 @@ def entries(data_dir: Path) -> Iterator[Entry]:
     """Every record as an event, verified. Raises Damaged."""
     for record, _ in read(_file(data_dir)):
         yield entry(record)
+
+
+def follow(data_dir: Path, run: int) -> Iterator[dict[str, Any]]:
+    """A run's records so far, and each further one when it is there, until it asks or has ended.
+
+    Raises Refusal `unknown_run`.
+    """
+    tail, waits = Tail(), None
+    while not waits:
+        for record, offset in read(_file(data_dir), tail):
+            tail = Tail(record["seq"], record["hash"], offset)
+            if record["data"].get("run") == run:
+                if record["type"] in ("run.paused", "run.finished"):
+                    waits = True
+                elif record["type"] == "run.decided" or waits is None:
+                    waits = False
+                yield record
+        if waits is None:
+            raise Refusal("unknown_run", f"There is no run {run}.", "See the last ones: quarterdeck ctl history")
+        if not waits:
+            time.sleep(LOOK_EVERY)
 
 
 def line(record: dict[str, Any]) -> str:

@@ -164,7 +164,8 @@ CTL = verbs(
     Verb(Form("history", (), called("history")), "The runs so far.", EVERYBODY, _history, at_once=True),
     Verb(
         Form("help", ("reason?",), called("help")),
-        "This. And all that is typed in Slack, without its slash: `handoff PATH`, `promote R-1 at 22:00`, `stage …`.",
+        "This. And all that is typed in Slack, without its slash: `handoff PATH`, `promote R-1 at 22:00`, `stage …`;"
+        " and `watch RUN`, which shows a run's records as they come, until it asks or ends.",
         EVERYBODY,
         _help,
         at_once=True,

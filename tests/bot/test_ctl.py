@@ -13,10 +13,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from scenes import Scene
 
 from bot import ctl
+from bot.__main__ import run
 from bot.ctl import Answerer, Door, Peer, Reply, ask, typed
 from plans.errors import Refusal
+from plans.events import RunDecided, RunFinished, RunPaused
 
 
 @contextmanager
@@ -185,3 +188,41 @@ def test_an_archive_that_lies_here_is_named_by_its_whole_path(tmp_path: Path, mo
     assert typed(["handoff", "https://a/b.zip", "sha256:00"]) == "handoff https://a/b.zip sha256:00"
     assert typed(["handoff", "list"]) == "handoff list"
     assert typed(["lock", "staging", "the network is rebuilt"]) == "lock staging the network is rebuilt"
+
+
+def test_a_run_is_watched_until_it_asks_or_ends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "quarterdeck.yaml").write_text("data_dir: here\nslack: {bot_token: '${NOT_SET}'}\n")
+    call = ["--config", str(tmp_path / "quarterdeck.yaml")]
+    scene = Scene(tmp_path / "here")
+    assert run(["ctl", "watch", "1", *call]) == 1
+    assert "unknown_run" in capfd.readouterr().err
+    assert run(["ctl", "watch", "one", *call]) == 2
+    scene.hands_off()
+    scene.begins(1)
+    scene.starts(1, 1, "power_on", "Look at the isolation", "web")
+    ended: list[int] = []
+    watching = threading.Thread(target=lambda: ended.append(run(["ctl", "watch", "1", *call])))
+    watching.start()
+    scene.begins(2)
+    scene.says(RunPaused(run=1, step=1, why="a step that hangs", question=1, choices=("retry",)))
+    watching.join(30)
+    assert ended == [0]
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines] == ["run.started", "step.started", "run.paused"]
+    scene.says(RunDecided(run=1, step=1, choice="abort"))
+    scene.says(RunFinished(run=1, verdict="failed", clean=True, reason="it hung"))
+    assert run(["ctl", "watch", "1", *call]) == 0
+    assert "verdict=failed" in capfd.readouterr().out.splitlines()[-1]
+
+
+def test_without_a_bot_it_is_said_how_to_start_one_and_no_secret_is_needed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "quarterdeck.yaml").write_text("slack: {bot_token: '${NOT_SET}'}\n")
+    assert run(["ctl", "status", "--config", str(tmp_path / "quarterdeck.yaml")]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"quarterdeck: no_bot: No bot is at work in {tmp_path}/var.\nStart it: quarterdeck serve")
+    assert run(["ctl", "--config", "x"]) == 2
+    assert run(["ctl", "status"]) == 2
+    assert capfd.readouterr().err.count("\n") == 2
