@@ -106,7 +106,7 @@ def next_move(run: Run, plan: Plan, now: datetime) -> Move:
             return _finish(run, bad) if bad else _stopped(run, f"stopped by <@{run.aborted_by}> before “{step.name}”")
         if (due := _due(run, step)) > now:
             return WaitUntil(due)
-        return Perform(step, _places(run, step, record), not bad, _late(run, plan, step))
+        return Perform(step, _places(run, step, record), not bad, _late(run, plan, step, now))
     return _finish(run, bad) if bad else Finish("passed", "")
 
 
@@ -239,12 +239,11 @@ def _due(run: Run, step: Planned) -> datetime:
     return _began(first) + timedelta(seconds=step.after)
 
 
-def _late(run: Run, plan: Plan, step: Planned) -> float:
-    """Seconds from when a group was due to when its first step began."""
+def _late(run: Run, plan: Plan, step: Planned, now: datetime) -> float:
+    """Seconds from when a group was due to when its first step began, or begins now."""
     group = [run.steps[one.number] for one in plan.steps if one.group == step.group and one.number in run.steps]
-    if not step.after or not group:
-        return 0.0
-    return max(0.0, (_began(group[0]) - _due(run, step)).total_seconds())
+    began = _began(group[0]) if group else now
+    return max(0.0, (began - _due(run, step)).total_seconds()) if step.after else 0.0
 
 
 def _began(record: StepRecord) -> datetime:

@@ -572,7 +572,7 @@ class TestWatch:
         while isinstance(move := story.move(self.STEPS), Perform):
             seen.append((said(move), round(move.late)))
             story.step(self.STEPS)
-        assert seen == [("2 web#1", 0), ("3 #1", 3001), ("4 web#1", 0)]
+        assert seen == [("2 web#1", 3000), ("3 #1", 3001), ("4 web#1", 1804)]
         assert said(move) == "passed"
 
     def test_a_watch_holds_nothing(self) -> None:
