@@ -10,7 +10,7 @@ from plans.findings import Finding, error, warning
 
 _BLOCK = 1 << 20
 _OVERLAP = 1 << 12
-_KEY = re.compile(
+KEY = re.compile(
     r"---(?:--BEGIN|- BEGIN) (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?(?:-----| ----)|^PuTTY-User-Key-File-\d", re.MULTILINE
 )
 _SHELL_SCRIPT = re.compile(r"#!.*\b(?:a|ba|da|k|z)?sh(?:\s|\Z)")
@@ -35,7 +35,7 @@ def scan(
     what of it is such text; a line of more than a mebibyte is searched in overlapping pieces. What is packed or encoded
     is not seen.
     """
-    rules = [_Rule(_KEY, error, "private_key", "A private key is in this file.", _KNOWN)]
+    rules = [_Rule(KEY, error, "private_key", "A private key is in this file.", _KNOWN)]
     for each in forbidden:
         message = f"It matches {each.pattern}, which no package may hold."
         rules.append(_Rule(each, error, "forbidden_content", message, "Take it out: test data must not reach prod."))

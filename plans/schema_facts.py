@@ -36,7 +36,7 @@ fi
 """
 
 # A line of a statement of many lines is told with the statement's first line, but for the first itself; a column is
-# told as one, and what is of a table is sorted: what was added later is last on one side and in the middle on the other.
+# told as one. What is of a table is sorted: what was added later is last on one side and in the middle on the other.
 _BY_STATEMENT = r"""
 tab=$(printf '\t')
 printf '%s\n' "$dump" | awk '
