@@ -3,13 +3,16 @@
 import os
 import random
 import shutil
+import subprocess
+import sys
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from faults import checker
-from faults.seeds import tried
+from faults.seeds import WHOLE, tried
 from faults.tally import Tally
+from faults.test_kills import opened
 from faults.test_ledger_faults import DEADLINE, PROCESSES
 from faults.writers import RECORDS, races
 
@@ -73,3 +76,48 @@ def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: P
         return ROUNDS
 
     tried(tally, "processes racing for one data directory", once, sample=7, whole=334)
+
+
+def test_of_real_bots_one_serves_and_the_others_leave_with_code_3(tmp_path: Path, tally: Tally) -> None:
+    with opened(tmp_path / "lab") as site:
+        ledger = site.book.path
+        for _ in range(10 if WHOLE else 1):
+            bots = [Bot(site.config) for _ in range(3)]
+            try:
+                left = [bot for bot in bots if not bot.is_ready()]
+                (winner,) = [bot for bot in bots if bot not in left]
+                for bot in left:
+                    assert bot.process.wait(DEADLINE) == 3
+                    assert f"data_dir_held: {ledger.parent} is held by another" in bot.said
+                    assert f"process {winner.process.pid} on " in bot.said
+            finally:
+                for bot in bots:
+                    bot.ends()
+            records, damage = checker.verified(checker.lines_of(ledger))
+            assert not damage
+            assert [record["type"] for record in records] == ["config.loaded"]
+            tally.count("real bots racing for one data directory", 1)
+
+
+class Bot:
+    """A real bot that is starting, perhaps."""
+
+    def __init__(self, config: Path) -> None:
+        command = [sys.executable, "-P", "-m", "bot", "serve", "--config", str(config)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+        self.said = ""
+
+    def is_ready(self) -> bool:
+        """Waits until it is, or until it has left."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.said += line
+            if line.endswith("is ready\n"):
+                return True
+        return False
+
+    def ends(self) -> None:
+        assert self.process.stderr
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
