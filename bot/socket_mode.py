@@ -14,8 +14,8 @@ from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
 
-from slack_bolt import App
-from slack_bolt.adapter.socket_mode.internals import run_bolt_app, send_response
+from slack_bolt import App, BoltRequest
+from slack_bolt.adapter.socket_mode.internals import build_headers, send_response
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError, SlackClientNotConnectedError
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
@@ -295,14 +295,18 @@ class Line:
         if request is None or self._stopping:
             return
         with suppress(RuntimeError):  # it stops just now: what was not taken is not acknowledged
-            work = self._pool.submit(self._take, session, request)
+            work = self._pool.submit(self._take, session, request, time.monotonic())
             self._at_work.add(work)
             work.add_done_callback(self._at_work.discard)
 
-    def _take(self, session: Session, request: SocketModeRequest) -> None:
+    def _take(self, session: Session, request: SocketModeRequest, arrived: float) -> None:
+        """Called by a listener's thread, which may come to it late: those that have the command must know."""
         began = time.time()
+        headers, context = build_headers(request), {"arrived": arrived}
         try:
-            response = run_bolt_app(self._app, request)
+            response = self._app.dispatch(
+                BoltRequest(mode="socket_mode", body=request.payload, headers=headers, context=context)
+            )
             try:
                 send_response(session, request, response, began)
             except SlackClientNotConnectedError:

@@ -32,12 +32,18 @@ def register(app: "App", deck: Deck, clock: Callable[[], float] = time.monotonic
 
     @app.middleware
     def stamp(context: Any, body: dict[str, Any], next: Callable[[], Any]) -> "BoltResponse | None":
-        """Lets each envelope in once; one that Slack brings a second time has its answer already, and gets none."""
+        """Lets each envelope in once; one that Slack brings a second time has its answer already, and gets none.
+
+        Nor does one that waited for longer than Slack does; `arrived` is when the socket brought it, if that is told.
+        """
         from slack_bolt import BoltResponse
 
         if seen.before(body.get("trigger_id", "")):
             return BoltResponse(status=409)
-        context["arrived"] = clock()
+        if "arrived" not in context:
+            context["arrived"] = clock()
+        elif reception.late(context["arrived"], "what waited for a listener"):
+            return BoltResponse(status=409)
         next()
         return None
 

@@ -46,8 +46,7 @@ class Reception:
         A role is asked for here and again when the work starts. What Slack has given up on is dropped.
         """
         asked = self.taken(verb, asked, typed)
-        if self._clock() - asked.arrived > ACK_WITHIN:
-            log.warning("%s by %s came too late and was dropped: Slack has told them that it failed", typed, asked.by)
+        if self.late(asked.arrived, f"{typed} by {asked.by}"):
             return None
         if verb.at_once:
             return verb.do(self.deck, asked)
@@ -59,6 +58,13 @@ class Reception:
         text = self.deck.masker.text(visible(asked.request.text))
         self.gate(verb, asked, typed)
         return replace(asked, request=verb.meant(self.deck, with_fields(asked.request, text=text)))
+
+    def late(self, arrived: float, what: str) -> bool:
+        """Whether Slack has given up on what came then: it must have no effect. The log says so."""
+        if self._clock() - arrived <= ACK_WITHIN:
+            return False
+        log.warning("%s came too late and was dropped: Slack has told them that it failed", what)
+        return True
 
     def bounded(self, typed: str, work: Callable[[], Answer], *, begun: bool = False) -> Answer:
         """The answer of `work`, or how a refusal or a fault of it reads. `begun`: something may have been done."""

@@ -169,6 +169,30 @@ def test_commands_are_answered_and_no_answer_waits_for_tcp(here: Room) -> None:
         assert made.line._session._ear._raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_a_command_that_waits_for_a_listener_came_when_the_socket_brought_it(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_mode, "LISTENERS", 1)
+    came: list[float] = []
+    go = threading.Event()
+    with bot(here) as made:
+
+        @made.line._app.middleware
+        def note(context: Any, next: Any) -> None:
+            came.append(context["arrived"])
+            go.wait(10)
+            next()
+
+        here.waits(lambda: made.ups == 1)
+        for _ in range(2):
+            threading.Thread(target=made.answers).start()
+        here.waits(lambda: came and len(made.line._at_work) == 2)
+        released = time.monotonic()
+        go.set()
+        here.waits(lambda: len(made.heard) == 2)
+        assert max(came) < released
+
+
 def test_a_connection_closes_at_once(here: Room) -> None:
     with bot(here) as made:
         assert made.line.settled.wait(10)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -52,6 +53,23 @@ def test_a_command_that_slack_gave_up_on_has_no_effect(deck: DeckRoom, caplog: p
     in_time = iter([100.0, 102.5])
     bolt(deck, lambda: next(in_time)).dispatch(command("run R-1"))
     deck.slack.waits(lambda: deck.records("run.started"))
+
+
+def test_a_command_that_waited_for_a_listener_for_too_long_has_no_effect(
+    deck: DeckRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    deck.release()
+    app = bolt(deck)
+    waited = command("run R-1")
+    waited.context["arrived"] = time.monotonic() - 3.5
+    with caplog.at_level(logging.WARNING):
+        assert app.dispatch(waited).status == 409
+    assert "came too late and was dropped" in caplog.text
+    fresh = command("run R-1")
+    fresh.context["arrived"] = time.monotonic()
+    assert app.dispatch(fresh).status == 200
+    deck.slack.waits(lambda: deck.records("run.started"))
+    assert len(deck.records("run.started")) == 1
 
 
 def test_too_much_at_once_is_refused_with_a_sentence(deck: DeckRoom) -> None:
