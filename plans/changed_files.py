@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from plans.content import KEY
 from plans.findings import Finding, error
 
-# Perl's expressions, which grep -P has, are as good as Python's here, and it gives up one that does not come to its end.
-# What is found is told by place alone: the text itself may be somebody's data.
+# What grep -P takes is as good as Python's expressions here, and it gives up one that does not come to its end. What is
+# found is told by place alone: the text itself may be somebody's data.
 _SEARCH = r"""set -eu
 LC_ALL=C; export LC_ALL
 complain() { echo "$1"; echo "$1" >&2; exit 69; }

@@ -80,9 +80,8 @@ def _documented(package: Package) -> Iterator[Finding]:
         yield error("no_document", DOCUMENT, f"There is no {DOCUMENT}, or it is empty.", hint)
         return
     if "\ufffd" in package.document:
-        yield warning(
-            "not_utf8", DOCUMENT, f"{DOCUMENT} is not UTF-8.", "Save it as UTF-8: who needs it reads it in a hurry."
-        )
+        hint = "Save it as UTF-8: who needs it reads it in a hurry."
+        yield warning("not_utf8", DOCUMENT, f"{DOCUMENT} is not UTF-8.", hint)
     text = _plain(package.document)
     for name in dict.fromkeys(step.name for step in package.manifest.steps()):
         if not re.search(rf"(?<!\w){re.escape(_plain(name))}(?!\w)", text):
@@ -189,12 +188,12 @@ def _undone(manifest: Manifest) -> Iterator[Finding]:
 
 def _restarted(manifest: Manifest, files: Mapping[str, Member]) -> Iterator[Finding]:
     """Roles whose last copied code nothing can have put to work: no later run, script or reboot there, nor by hand."""
-    code = {path for change in manifest.changes if change.kind == "code" for path in change.paths}
+    claimed = {path for change in manifest.changes if change.kind == "code" for path in change.paths}
+    code = _named(path for path in files if not claimed.isdisjoint(_names(path)))
     last: dict[str, PackageStep] = {}
     for step in manifest.deploy:
         if isinstance(step, Copy):
-            copied = (path for path in files if step.copy.from_ in _names(path))
-            if any(not code.isdisjoint(_names(path)) for path in copied):
+            if step.copy.from_ in code:
                 last[step.on] = step
         elif isinstance(step, Manual):
             last.clear()
