@@ -1,6 +1,6 @@
 """Decides how the channel is told of locks, freezes, approvals, schedules and what else changes the rules."""
 
-from bot.blocks import Message, line, moment, person, section
+from bot.blocks import Block, Message, actions, button, confirmation, line, moment, person, section
 from bot.rule_notices import because, said_of
 from plans import events as e
 from plans.rule_events import RuleEvent
@@ -10,7 +10,18 @@ def notice(entry: e.Entry) -> Message:
     """One sentence about a record. Raises KeyError for a record that the channel is not told of."""
     rule = entry.event if isinstance(entry.event, RuleEvent) else None
     said = f"{person(entry.by)} {said_of(rule)}" if rule is not None else _sentence(entry)
-    return Message(said, (section(said),))
+    return Message(said, (section(said), *actions(*_buttons(entry))))
+
+
+def _buttons(entry: e.Entry) -> tuple[Block, ...]:
+    """What may be pressed about it."""
+    match entry.event:
+        case e.PromotionUnscheduled(release=release, asked=asked) if asked:
+            cost = "Its gates are judged again, and then it goes to prod."
+            ask = confirmation(f"Promote {release}?", cost, "Promote it")
+            return (button("Promote now", "promote", release, style="primary", confirm=ask),)
+        case _:
+            return ()
 
 
 def _sentence(entry: e.Entry) -> str:
@@ -27,8 +38,8 @@ def _sentence(entry: e.Entry) -> str:
         case e.PromotionScheduled(release=release, at=at):
             gates = f"To see its gates: `/promote check {line(release)}`"
             return f"{who} scheduled the promotion of {line(release)} for {moment(at)}. {gates}"
-        case e.PromotionUnscheduled(release=release, reason=reason):
-            return f"{who} took the scheduled promotion of {line(release)} back{because(reason)}"
+        case e.PromotionUnscheduled() as event:
+            return _unscheduled(event, who)
         case e.EnvironmentLocked(environment=environment, reason=reason):
             where = line(environment)
             return f"{who} locked {where}{because(reason)} Nothing begins there until `/stage unlock {where}`."
@@ -48,3 +59,15 @@ def _sentence(entry: e.Entry) -> str:
             return f"{who} approved the promotion of {line(release)}."
         case _:
             raise KeyError(type(entry.event).__name__)
+
+
+def _unscheduled(event: e.PromotionUnscheduled, who: str) -> str:
+    name = line(event.release)
+    if not event.asked:
+        return f"{who} took the scheduled promotion of {name} back{because(event.reason)}"
+    why = because(event.reason.removesuffix("."))
+    what = f"the promotion of {name}, scheduled for {moment(event.at)}, was not begun{why}"
+    return (
+        f"{person(event.asked)}: {what} Nothing was done, and it is not scheduled any more. To promote it now: the "
+        f"button, or `/promote {name}`; later: `/promote {name} at 22:00`."
+    )

@@ -354,6 +354,9 @@ def test_a_mark_of_the_watch_names_its_checks(scene: Scene) -> None:
     assert late.text == ("Watch of prod, 30m after the promotion: failed. “The shop answers” failed on web: no answer")
     assert "The shop answers on web: failed, 2.0 s" in shown(late)
     fits(late)
+    scene.says(e.WatchChecked(run=run.number, mark="45m", ok=True, late=1500.0))
+    overslept = replies.mark_reply(scene.board.run(run.number), "45m")
+    assert "45m after the promotion (25 min late: Quarterdeck was off): ok" in overslept.text
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
@@ -450,6 +453,29 @@ def test_a_hand_off_is_announced_with_what_it_changes(scene: Scene) -> None:
 def test_a_notice_is_one_sentence(scene: Scene, event: e.AnyEvent, said: str) -> None:
     message = notice(scene.says(event, "U02ADMIN"))
     assert said in message.text
+    fits(message)
+
+
+def test_a_promotion_that_was_missed_asks_who_wanted_it(scene: Scene) -> None:
+    why = "missed: It was missed by 40 min: Quarterdeck was off when it was due, or its clock was wrong."
+    missed = e.PromotionUnscheduled(release="R-1", at="2026-11-23T21:00:00.000Z", reason=why, asked="U02ADMIN")
+    message = notice(scene.says(missed))
+    assert message.text.startswith("<@U02ADMIN>: the promotion of R-1, scheduled for <!date^1795467600^")
+    assert "or its clock was wrong. Nothing was done" in message.text
+    assert "`/promote R-1 at 22:00`" in message.text
+    assert [button["text"]["text"] for button in buttons(message)] == ["Promote now"]
+    fits(message)
+
+
+def test_a_run_that_starts_over_says_why_and_from_what(scene: Scene) -> None:
+    scene.begins(1)
+    scene.reaches_deploy()
+    scene.says(e.RunRestarted(run=1, why="“Migrate” was interrupted on <web>: gone"))
+    message = replies.restart_reply(scene.board.run(1), 1)
+    assert message.text == (
+        "Run 1 starts over by itself, from what it began with (1 of 2): “Migrate” was interrupted on &lt;web&gt;: "
+        "gone. Nothing is to be done."
+    )
     fits(message)
 
 

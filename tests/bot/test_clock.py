@@ -117,8 +117,39 @@ def test_one_that_was_missed_by_more_than_its_window_is_not_begun(bot: Bot) -> N
     missed = datetime.now(UTC) - timedelta(seconds=WINDOW + 60)
     bot.board.record(ADMIN, PromotionScheduled(release=release, at=stamp(missed)))
     bot.clock.start()
-    assert "missed" in bot.sees(PromotionUnscheduled).reason
+    told = bot.sees(PromotionUnscheduled)
+    assert "missed by 16 min" in told.reason
+    assert told.asked == ADMIN
     assert bot.runs_of("promotion") == []
+
+
+def test_a_clock_that_jumps_forward_is_seen_before_the_old_one_would_have_come_round(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = bot.rehearsed()
+    monkeypatch.setattr("bot.clock.LOOK", 0.05)
+    bot.clock.start()
+    bot.promotions.schedule(release, datetime.now(UTC) + timedelta(hours=2), by=ADMIN)
+    ahead = timedelta(hours=2, minutes=1)
+
+    class Jumped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + ahead
+
+    bot.board.now = lambda: datetime.now(UTC) + ahead
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Jumped)
+    bot.sees_run("promotion")
+
+
+def test_a_clock_that_was_put_back_is_waited_for(bot: Bot) -> None:
+    release = bot.rehearsed()
+    bot.board.now = lambda: datetime.now(UTC) - timedelta(hours=1)
+    bot.clock.start()
+    bot.promotions.schedule(release, datetime.now(UTC) - timedelta(minutes=59), by=ADMIN)
+    bot.promotions.due(release)
+    assert bot.runs_of("promotion") == []
+    assert bot.board.release(release).scheduled is not None
 
 
 def test_one_that_was_missed_by_less_is_begun_after_the_start(bot: Bot) -> None:
