@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from plans.content import KEY
+from plans.content import KEYS
 from plans.findings import Finding, error
 
 # What grep -P takes is as good as Python's expressions here, and it gives up one that does not come to its end. What is
@@ -37,20 +37,21 @@ def command(paths: Iterable[str], since: str, forbidden: Iterable[str]) -> str:
     `since` is a file: anything that is younger than it counts, an old file that was put there lately too. `forbidden`:
     regular expressions, as packages.forbidden_content has them. Private keys are always looked for.
     """
-    patterns = shlex.join([KEY.pattern, *forbidden])
+    patterns = shlex.join([*KEYS.values(), *forbidden])
     search = _SEARCH % {"paths": " ".join(shlex.quote(path) for path in paths)}
     return f"set -- {patterns}\nsince={shlex.quote(since)}\n{search}"
 
 
 def findings(output: str, forbidden: Iterable[str]) -> tuple[Finding, ...]:
     """What the command printed, each file once for each thing that is in it."""
-    patterns = ("", *forbidden)
+    patterns = tuple(forbidden)
     found = []
     for number, path, line in re.findall(r"^(\d+):(.*):(\d+)$", output, re.MULTILINE):
         place = f"{path}, line {line}"
-        if number == "0":
+        which = int(number) - len(KEYS)
+        if which < 0:
             found.append(error("private_key", place, "A private key is in this file.", "Take it away."))
         else:
-            message = f"It matches {patterns[int(number)]}, which no package may put there."
+            message = f"It matches {patterns[which]}, which no package may put there."
             found.append(error("forbidden_content", place, message, "Test data must not reach prod."))
     return tuple(found)
