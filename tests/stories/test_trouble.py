@@ -143,6 +143,34 @@ def _three_hosts(house: House, config: dict[str, Any]) -> None:
     house.untested(config)
 
 
+def test_two_hosts_past_their_time_are_asked_about_in_one_question_and_both_are_stopped(house: House) -> None:
+    nap = "sleep 98764."
+
+    def two_on_prod(config: dict[str, Any]) -> None:
+        house.untested(config)
+        environments = config["environments"]
+        first, second = environments["crm-prod"]["hosts"]["web"], environments["prod"]["hosts"]["web"][1]
+        environments["crm-prod"]["hosts"]["web"] = [first, second]
+
+    evening = house.open(two_on_prod)
+    nap += str(house.folder.stat().st_ino)
+    slow = f'[ "$QUARTERDECK_ENVIRONMENT" != crm-prod ] || {nap}'
+    steps = [{"name": "Be slow", "on": "web", "run": slow, "timeout": "1s"}]
+    release = hand_off(evening, house.package("9.0", steps, app="crm"))
+    assert evening.finished(evening.started(ADMIN, f"/stage run {release}", "rehearsal"))["verdict"] == "passed"
+    run = evening.started(ADMIN, f"/promote {release}", "promotion")
+    asked = question(evening, run)
+    assert "crm-prod web: still running" in asked.text
+    assert "crm-prod web/2: still running" in asked.text
+    assert house.processes(nap)
+    evening.desk.presses(ADMIN, asked, "answer:stop")
+    again = question(evening, run, 2)
+    assert outcomes(evening, run, "Be slow") == {"web": "failed", "web/2": "failed"}
+    assert house.processes(nap) == []
+    evening.desk.presses(ADMIN, again, "answer:abort")
+    assert evening.finished(run)["verdict"] == "failed"
+
+
 def test_on_prod_a_step_past_its_time_asks_before_it_is_stopped(house: House) -> None:
     evening = house.open(house.untested)
     slow = 'until [ "$QUARTERDECK_ENVIRONMENT" != crm-prod ] || [ -e $HOME/go ]; do sleep 0.05; done; echo done'
