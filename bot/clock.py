@@ -9,7 +9,7 @@ from typing import Any
 from bot.board import Board
 from bot.config import Settings
 from bot.promotions import Promotions
-from bot.runs import Runs
+from bot.runs import AGAIN, Runs
 from bot.sweeps import Sweeper
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
@@ -123,6 +123,9 @@ class Clock:
                 work()
             except Refusal as refusal:
                 log.warning("%s: %s", name, refusal)
+            except OSError as error:
+                log.error("%s cannot be written down (%s): it is tried again in a minute", name, error)
+                self._at(name, self._board.now() + AGAIN, work)
             except Exception:
                 log.exception("%s", name)
 

@@ -4,16 +4,18 @@ import errno
 import os
 import random
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import started
-from deck_room import configured
+from builders import handed_off, started
+from deck_room import Still, configured
 from faults import checker, scenes
 from faults.disks import Disk, Quota, small_disk
 from faults.harness import ADMIN, DEVELOPER, Site, Team
@@ -23,11 +25,15 @@ from faults.test_ledger_faults import DEADLINE, PROCESSES
 from faults.writers import fills
 
 from bot.board import Board
+from bot.clock import Clock
 from bot.ledger import Ledger
 from bot.masking import Masker
 from bot.material import Materials
 from bot.packages import Store
+from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
+from bot.sweeps import Sweeper
+from plans import events as e
 
 KINDS = ("a small disk", "a quota")
 
@@ -125,6 +131,41 @@ def test_a_run_that_cannot_even_be_given_up_is_tried_again(tmp_path: Path, monke
     runs.enter(1)
     assert heard.get(timeout=DEADLINE).event.verdict == "errored"
     board.close()
+
+
+def test_what_becomes_due_while_the_disk_is_full_is_done_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = configured(tmp_path, "policy: {inspection: 100ms}\n")
+    board = Board(Ledger.open(settings.data_dir))
+    anything: Any = SimpleNamespace(allowed=lambda user, role: True, identity=lambda at: str(at))
+    materials = Materials(board, settings, Store(settings.data_dir, settings.max_bytes))
+    runs = Still(board, settings, materials, anything, anything, Masker(()))
+    promotions = Promotions(board, settings, materials, anything, runs)
+    clock = Clock(board, settings, runs, promotions, Sweeper(board, settings, materials, anything, runs))
+    monkeypatch.setattr("bot.clock.AGAIN", timedelta(seconds=0.1))
+    heard: SimpleQueue[Any] = SimpleQueue()
+    refused = threading.Event()
+
+    def full_then(file: int, data: bytes) -> int:
+        refused.set()
+        return full(file, data)
+
+    board.record("U01DEV", handed_off())
+    board.record(ADMIN, started(1, "rehearsal"))
+    for host in ("web", "db"):
+        board.record("quarterdeck", e.SnapshotTaken(run=1, host=host, snapshot="s", environment="staging", name="q"))
+    board.record("quarterdeck", e.RunFinished(run=1, verdict="failed", clean=True, reason=""))
+    board.listeners.append(heard.put)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full_then)
+            clock.start()
+            assert refused.wait(DEADLINE)
+        assert heard.get(timeout=DEADLINE).event.kind == "reset"
+    finally:
+        clock.stop()
+        board.close()
 
 
 def full(file: int, data: bytes) -> int:
