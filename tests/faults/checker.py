@@ -127,9 +127,13 @@ class Story:
 def due(records: list[Record]) -> set[str]:
     """The keys of the messages that these records call for. A phase is told by its last own step, so it has several."""
     keys: set[str] = set()
+    restarts: Counter[int] = Counter()
     for record in records:
         data = record["data"]
         match record["type"]:
+            case "run.restarted":
+                restarts[data["run"]] += 1
+                keys.add(f"run/{data['run']}/restart/{restarts[data['run']]}")
             case "package.handed_off":
                 keys.add(f"release/{data['release']}")
             case "run.started":

@@ -4,12 +4,14 @@ import json
 import os
 import random
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +139,26 @@ class Site:
             boot.chmod(0o755)
         self.executed.touch()
 
+    def order(self, method: str, path: str, body: Any) -> None:
+        """Lets something become so in the lab's vCenter (lab/vcenter/control.py)."""
+        kept = self.document["vcenters"]["main"]
+        trust = ssl.create_default_context(cafile=str(self.folder / kept["ca_file"]))
+        connection = HTTPSConnection(kept["host"], int(kept["port"]), timeout=20, context=trust)
+        connection.request(method, path, json.dumps(body))
+        answer = connection.getresponse()
+        said = answer.read()
+        connection.close()
+        if answer.status >= 300:
+            raise ValueError(said)
+
     # The bot.
+
+    def strikes(self) -> bool:
+        """Whether the doom that the bot was started with has struck, or does in a moment."""
+        assert self._bot is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._bot.wait(5)
+        return self.died()
 
     def start(self, *doom: str, kill_after: float | None = None) -> None:
         """Starts the bot, with `doom` as one that dies at a record; a SIGKILL comes `kill_after` seconds from now."""
@@ -249,6 +270,17 @@ class Team:
         with suppress(DeskError):
             self.site.desk.types(user, text, CHANNEL)
 
+    def asks(self, words: list[str], done: Callable[[], Any]) -> Any:
+        """The same on the bot's own host, by `quarterdeck ctl`."""
+        command = [sys.executable, "-P", "-m", "bot", "ctl", *words, "--config", str(self.site.config)]
+        deadline = time.monotonic() + PATIENCE
+        while not (found := done()):
+            self.see_to_it()
+            said = subprocess.run(command, capture_output=True, env=_environment(), timeout=PATIENCE)
+            if time.monotonic() > deadline:
+                raise Stuck(f"{words} had no effect: {said}")
+        return found
+
     def hands_off(self, archive: Path) -> str:
         """The release that the archive becomes."""
         source = str(archive)
@@ -300,6 +332,17 @@ class Team:
         self.wait(told, "the last message")
 
 
+@contextmanager
+def opened(folder: Path, change: Callable[[Site, dict[str, Any]], object]) -> Iterator[Site]:
+    """A lab that runs, with nothing in it yet."""
+    site = Site(folder, change)
+    try:
+        site.open()
+        yield site
+    finally:
+        site.close()
+
+
 def package(site: Site, version: str, steps: list[dict[str, Any]], **more: Any) -> Path:
     """An archive of these steps, as a developer would hand it off."""
     folder = site.folder / "drafts" / version
@@ -329,9 +372,12 @@ def lives(dice: random.Random, most: int) -> Callable[[], float | None]:
 
 
 def _spawn(*words: Any, log: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "PYTHONFAULTHANDLER": "1"}
     with log.open("ab") as out:
-        return subprocess.Popen([sys.executable, "-P", *map(str, words)], stdout=out, stderr=out, env=environment)
+        return subprocess.Popen([sys.executable, "-P", *map(str, words)], stdout=out, stderr=out, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(HERE.parents[1]), "PYTHONFAULTHANDLER": "1"}
 
 
 def _ready(process: subprocess.Popen[bytes], log: Path, begun: int) -> None:

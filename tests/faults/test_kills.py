@@ -6,13 +6,11 @@ failure named: that seed's round comes first.
 
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from faults import checker, scenes
 from faults.checker import WRONG, Finding
-from faults.harness import Site, Stuck, Team, lives
+from faults.harness import Site, Stuck, Team, lives, opened
 from faults.seeds import WHOLE
 from faults.tally import Tally
 
@@ -25,7 +23,7 @@ def test_killed_at_random_instants_of_rehearsals_and_promotions(tmp_path: Path, 
     labs = 0
     while killed.total() < KILLS:
         labs += 1
-        with opened(tmp_path / f"lab-{labs}") as site:
+        with opened(tmp_path / f"lab-{labs}", scenes.environments) as site:
             while killed.total() < KILLS:
                 print(f"QUARTERDECK_SEED={seed}", flush=True)
                 died_after, findings = play(site, seed)
@@ -37,16 +35,6 @@ def test_killed_at_random_instants_of_rehearsals_and_promotions(tmp_path: Path, 
                     break
     print("killed after:", dict(killed.most_common()))
     assert not bad, "\n".join(bad)
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[Site]:
-    site = Site(folder, scenes.environments)
-    try:
-        site.open()
-        yield site
-    finally:
-        site.close()
 
 
 def play(site: Site, seed: int) -> tuple[list[str], list[Finding]]:
