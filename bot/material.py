@@ -16,9 +16,11 @@ from plans.package import Package
 from plans.phases import Material, Plan, Planned, Subject
 from plans.records import Run
 from plans.restoring import MakeAnew
-from plans.rule_records import Waiver
+from plans.rule_records import Escape, Tried, Waiver
 from vmops.perform import Performer
 from vmops.transport import Trouble
+
+UNTRIED = Tried(run=0, outcome="")
 
 
 class Materials:
@@ -172,6 +174,7 @@ class Materials:
             own=run.own,
             rehearsal=self.baseline(run.release, run.environment) if run.release else None,
             waived=self._waived(run),
+            paid=self._paid(run),
         )
 
     def baseline(self, release: str, prod: str) -> int | None:
@@ -187,6 +190,12 @@ class Materials:
         app = self._settings.apps[name]
         qa = self.target(app.qa) if app.qa else None
         return Subject(name, app, self._settings.tests[name], self.target(app.prod), qa)
+
+    def _paid(self, run: Run) -> tuple[tuple[str, str], ...]:
+        """The app's escaped defects that the release pays back, those that it has closed already among them."""
+        escapes = (e for e in self._board.table(Escape) if e.app == run.app and (e.open or e.closed_on == run.release))
+        paid = (e for e in escapes if e.tried.get(run.release or "", UNTRIED).outcome == "ok")
+        return tuple(sorted((e.id, e.check) for e in paid))
 
     def _waived(self, run: Run) -> tuple[str, ...]:
         """The facts of the environment that an admin lets differ, as of when the run was started."""

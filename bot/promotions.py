@@ -57,7 +57,7 @@ class Promotions:
                 moved=self._moved(release, state),
                 outside=next((o for o in self._board.table(Outside) if o.environment == prod), None),
                 differences=self._differences(rehearsal),
-                escapes=tuple(e for e in self._board.table(Escape) if e.open and e.app == release.app),
+                escapes=tuple(e for e in self._board.table(Escape) if e.app == release.app and not e.paid(release.id)),
             )
             return gates(case)
 

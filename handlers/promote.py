@@ -5,6 +5,8 @@ from datetime import datetime
 from bot.blocks import line, person
 from bot.ledger import stamp
 from handlers import blocks
+from handlers.aftermath import VERBS as AFTERMATH
+from handlers.aftermath import escapes, reviews
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
 from handlers.stage import ON_PROD, going, run_rows, started, stop
@@ -149,7 +151,7 @@ def prod_rows(deck: Deck) -> list[str]:
         state = deck.board.environment(app.prod)
         stack = state.deployed.get(name, ())
         rows.append(blocks.prod_row(name, state, deck.board.release(stack[-1]) if stack else None))
-    return rows
+    return rows + escapes(deck) + reviews(deck)
 
 
 def _history(deck: Deck, asked: Asked) -> Answer:
@@ -189,6 +191,7 @@ PROMOTE = verbs(
         "admins",
         _defective,
     ),
+    *AFTERMATH,
     Verb(
         Form("freeze", ("until?", "reason"), "/promote freeze [until WHEN] REASON"),
         "No promotion begins until then. `/promote freeze until 2026-12-27 08:00 holidays`",

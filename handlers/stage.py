@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from bot.blocks import line
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
+from handlers.differences import VERBS as DIFFERENCES
+from handlers.differences import waivers
 from handlers.handoff import Metadata, newest, on_prod, open_form, release_row
 from handlers.words import Form, Request
 from plans.errors import Refusal
@@ -163,7 +165,7 @@ def stop(deck: Deck, asked: Asked, command: str, ours: Callable[[Run], bool]) ->
 
 
 def _status(deck: Deck, asked: Asked) -> Answer:
-    rows = run_rows(deck, going(deck)) + environment_rows(deck)
+    rows = run_rows(deck, going(deck)) + environment_rows(deck) + waivers(deck)
     return blocks.listing("Runs and environments", rows, none="", more="/stage history")
 
 
@@ -305,6 +307,7 @@ STAGE = verbs(
         "admins",
         _attest,
     ),
+    *DIFFERENCES,
     Verb(
         Form("status", (), "/stage status"), "What runs, and how each environment is.", EVERYBODY, _status, at_once=True
     ),

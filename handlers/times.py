@@ -39,6 +39,25 @@ def when(text: str, now: datetime, zone: ZoneInfo) -> tuple[datetime, str]:
     return found, after
 
 
+def day(text: str, now: datetime, zone: ZoneInfo) -> tuple[datetime, str]:
+    """`2026-12-24 …` as the end of that day in the zone, or a time as `when` reads it; and the rest of the text.
+
+    Raises Refusal `bad_time`.
+    """
+    first, rest = split(text)
+    date = _DATE.fullmatch(token(first))
+    if date is None or _CLOCK.fullmatch(token(split(rest)[0])):
+        return when(text, now, zone)
+    try:
+        begins = datetime(int(date[1]), int(date[2]), int(date[3]))
+        ends = datetime.combine(begins + timedelta(days=1), time(), zone)
+    except (ValueError, OverflowError):
+        raise _bad(f"“{short(first)}” is no day that there is.") from None
+    if ends <= now:
+        raise _bad(f"{begins:%Y-%m-%d} is over.")
+    return ends, rest
+
+
 def spoken(at: datetime) -> str:
     """A time as it is said back: `2026-11-24 22:00 CET (UTC+01:00)`."""
     offset = f"{at:%z}"

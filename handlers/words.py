@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from handlers.letters import DASHES, QUOTES, plain, short, split, token
-from handlers.times import when
+from handlers.times import day, when
 from plans.errors import Refusal
 
 CHOICES = ("retry", "skip", "abort", "done", "done_with_help", "failed", "pass", "fail", "wait", "stop")
@@ -21,7 +21,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. A field that the verb does not take, or that was left out, is empty.
 
     `release` is written R-1; `question` is that of the run where it was named; `file` the id of an uploaded one; `at`
-    is aware, in the configured timezone; `text` is the rest of the line: a reason or a note.
+    is aware, in the configured timezone; `name` is a fact's, an escape's (E-1) or what a review is of; `text` is the
+    rest of the line: a reason or a note.
     """
 
     verb: str
@@ -32,6 +33,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     choice: str = ""
     now: bool = False
     source: str = ""
+    name: str = ""
     file: str = ""
     digest: str = ""
     at: datetime | None = None
@@ -102,6 +104,7 @@ def _unknown(command: str, forms: Mapping[str, Form], verb: str) -> Refusal:
 # Each argument: what is left of the line after it, with what it says put into `found`.
 
 _RELEASE = re.compile(r"(?:r-?)?([0-9]{1,9})", re.ASCII)
+_ESCAPE = re.compile(r"(?:e-?)?([0-9]{1,9})", re.ASCII)
 _RUN = re.compile(r"#?([0-9]{1,9})(?:/([0-9]{1,9}))?", re.ASCII)
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 
@@ -214,6 +217,46 @@ def _time_after(word: str, rest: str, found: _Found, around: Surroundings, usage
     return left
 
 
+def _day(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """`until` and a date, which is included, or a date and a time."""
+    first, after = split(rest)
+    if token(first) != "until":
+        return rest
+    found["at"], left = day(after, around.now, around.zone)
+    return left
+
+
+def _name(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """One word, or several in quotes."""
+    quote = rest[:1].translate(QUOTES)
+    end = rest.translate(QUOTES).find(quote, 1) if quote in ("'", '"') else -1
+    name, after = (rest[1:end], rest[end + 1 :].lstrip()) if end > 0 else split(rest)
+    if name:
+        found["name"] = name
+    return after
+
+
+def _escape(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    word, after = split(rest)
+    number = _ESCAPE.fullmatch(token(word))
+    if number:
+        found["name"] = f"E-{int(number[1])}"
+        return after
+    if word:
+        message = f"“{short(word)}” is no escaped defect: they are called E-1, E-2 and so on."
+        raise Refusal("bad_escape", message, f"See them: /promote status. Type: {usage}")
+    return rest
+
+
+def _subject(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """What a review is of: a release (with its R), or an environment."""
+    word, after = split(rest)
+    number = _RELEASE.fullmatch(token(word))
+    if word:
+        found["name"] = f"R-{int(number[1])}" if number else token(word)
+    return after
+
+
 def _reason(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
     if rest:
         found["text"] = rest
@@ -246,13 +289,21 @@ _READERS = {
     "until": _until,
     "stoppable": _stoppable,
     "checkable": _checkable,
+    "day": _day,
+    "name": _name,
+    "escape": _escape,
+    "subject": _subject,
     "reason": _reason,
 }
-_FIELDS = {"in": "environment", "until": "at", "reason": "text"}
+_FIELDS = {"in": "environment", "until": "at", "day": "at", "escape": "name", "subject": "name", "reason": "text"}
 _CALLED = {
     "release": "a release, R-1 say",
     "run": "the number of a run",
     "choice": "an answer",
     "source": "an address or a path",
+    "day": "until and a date, until 2026-12-24 say",
+    "name": "a name",
+    "escape": "an escaped defect, E-1 say",
+    "subject": "what it is of, R-1 or prod say",
     "reason": "a reason",
 }

@@ -156,13 +156,19 @@ def _differences_open(case: Case) -> Gate:
 def _escape_open(case: Case) -> Gate:
     detail = f"no escaped defect of {case.release.app} is open"
     if case.escapes:
-        detail = "; ".join(f"{escape.id}, from {escape.release}: {escape.text}" for escape in case.escapes)
+        detail = "; ".join(_told(escape) for escape in case.escapes)
     first = case.escapes[0].id if case.escapes else "E-1"
     hint = (
         f"Add a check to the test plan that names it (covers: [{first}]) and rehearse; "
         f"or accept it: /promote accept {first} REASON"
     )
     return Gate("escape_open", bool(case.escapes), detail, hint)
+
+
+def _told(escape: Escape) -> str:
+    said = f"{escape.id}, from {escape.release}: {escape.text}"
+    tried = ", ".join(f"{each.outcome} on {release}" for release, each in escape.tried.items())
+    return said + (f" (“{escape.check}”: {tried})" if tried else "")
 
 
 def _ago(case: Case, at: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from plans.checks import Check, Healthy, RunCheck
 from plans.environment import App, Environment, Host, Policy
 from plans.errors import Refusal
+from plans.escapes import Covering, escapes_of
 from plans.machinery import Mark, Unpack
 from plans.package import Manifest
 from plans.quantities import Duration, seconds
@@ -53,7 +54,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
         """
         if isinstance(self.step, Written):
             return self.step.rerun == "safe"
-        return self.phase == "watch" or not isinstance(self.step, RunCheck)
+        step = self.step.check if isinstance(self.step, Covering) else self.step
+        return self.phase == "watch" or not isinstance(step, RunCheck)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -89,7 +91,8 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     `executable` are the paths of the package that unpacking makes executable. `at` is when the run began, ISO
     8601: what is judged by its age is judged as of then, and stays so.
     `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
-    `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now.
+    `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now. `paid` are the
+    escaped defects that it pays back, each with the check that names it.
     """
 
     run: int
@@ -107,6 +110,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     own: dict[str, Kept] = {}
     rehearsal: int | None = None
     waived: tuple[str, ...] = ()
+    paid: tuple[tuple[str, str], ...] = ()
 
     def older(self) -> dict[str, tuple[str, ...]]:
         """References of our snapshots to go back to, by host, the latest last."""
@@ -180,7 +184,8 @@ class Draft:
         """A group of checks, each on every host of its role."""
         for check in checks:
             hosts = role(self.target, check.on) if check.on else ("",)
-            self._add(phase, check.name, check, hosts, group=group, written=True, after=after)
+            step = Covering(check) if self.kind == "rehearsal" and escapes_of(check) else check
+            self._add(phase, check.name, step, hosts, group=group, written=True, after=after)
 
     def plan(self) -> Plan:
         return Plan(self.kind, tuple(self.steps))

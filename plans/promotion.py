@@ -3,6 +3,7 @@
 from plans.checks import ManualCheck
 from plans.comparing import CollectFacts, CompareSince
 from plans.errors import Refusal
+from plans.escapes import PayBack
 from plans.facts import Fact
 from plans.machinery import Attest, BeginWatch, KeepSnapshot
 from plans.phases import Draft, Material, Plan, Subject
@@ -23,6 +24,8 @@ def promotion(material: Material) -> Plan:
     draft.checks("test", "critical", (c for c in tests.critical if c.prod == "safe"))
     draft.checks("test", "deep", (c for c in tests.deep if c.prod == "safe"))
     _write_down(draft, material)
+    if material.paid:
+        draft.own("test", "Pay escaped defects back", PayBack(escapes=material.paid))
     if material.policy.watch:
         draft.own("watch", "Begin the watch", BeginWatch())
     unattended = tuple(c for c in tests.checks() if c.prod == "safe" and not isinstance(c, ManualCheck))

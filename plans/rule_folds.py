@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from plans import rule_events as e
 from plans.events import Entry
 from plans.folds import Changes, Documents, Fold, change_run, due, notice, run
-from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Waiver
+from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Tried, Waiver
 
 REVIEWED_WITHIN = timedelta(days=2)
 """In which what was done past the rules must have its written review."""
@@ -139,7 +139,11 @@ def _escape_tried(documents: Documents, entry: Entry, event: e.EscapeTried) -> C
     found = documents.get(key)
     if not isinstance(found, Escape):
         return {}
-    return {key: replace(found, tried=found.tried | {event.release: event.outcome}, check=event.check)}
+    before = found.tried.get(event.release)
+    if before is not None and before.run == event.run and before.outcome != "ok":
+        return {}
+    tried = Tried(run=event.run, outcome=event.outcome)
+    return {key: replace(found, tried=found.tried | {event.release: tried}, check=event.check)}
 
 
 def _escape_closed(documents: Documents, entry: Entry, event: e.EscapeClosed) -> Changes:

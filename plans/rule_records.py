@@ -80,6 +80,13 @@ class Approval(Document, frozen=True, kw_only=True):
     refused_by: str = ""
 
 
+class Tried(Document, frozen=True, kw_only=True):
+    """What the check that names an escape said in a run; the worst of its hosts."""
+
+    run: int
+    outcome: str
+
+
 class Escape(Document, frozen=True, kw_only=True):
     """A defect that slipped through. `tried`: what its check said, by release; `closed`: how it was paid back."""
 
@@ -89,7 +96,7 @@ class Escape(Document, frozen=True, kw_only=True):
     text: str
     by: str
     at: str
-    tried: dict[str, str] = {}
+    tried: dict[str, Tried] = {}
     closed: str = ""
     check: str = ""
     closed_on: str = ""
@@ -99,6 +106,10 @@ class Escape(Document, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         return not self.closed
+
+    def paid(self, release: str) -> bool:
+        """Whether it does not stand in the way of this release: closed, or its check passed on it."""
+        return not self.open or (release in self.tried and self.tried[release].outcome == "ok")
 
 
 class Assigned(Document, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import msgspec
 from plans.actions import Ask, Outcome, Restart
 from plans.checks import Check, Healthy
 from plans.comparing import Comparing
+from plans.escapes import Covering, PayBack
 from plans.machinery import Machinery
 from plans.quantities import seconds
 from plans.restoring import MakeAnew, RestoreRun
@@ -78,5 +79,5 @@ class Manual(Written, frozen=True, tag="manual"):
 PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step: TypeAlias = PackageStep | RestoreRun | MakeAnew | Check | Healthy | Comparing | Machinery
+Step: TypeAlias = PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | Comparing | Machinery
 """Every kind of step there is."""

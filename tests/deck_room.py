@@ -53,7 +53,8 @@ environments:
   crm-prod:
     hosts: {{web: {{ssh: {{host: c-web, {ssh}}}}}}}
 apps:
-  webshop: {{tests: webshop.tests.yaml, staging: staging, prod: prod}}
+  webshop:
+    {{tests: webshop.tests.yaml, staging: staging, prod: prod, facts: [{{name: schema, on: db, run: "sqlite3 .schema"}}]}}
   crm: {{tests: crm.tests.yaml, staging: crm-staging, prod: crm-prod}}
 """
 SSH = "user: u, key_file: key, known_hosts: known"

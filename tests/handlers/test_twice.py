@@ -17,6 +17,7 @@ from handlers.buttons import TWINS
 from handlers.console import Console
 from handlers.ctl import CTL, SLASHED
 from plans.events import IsolationJudged, MessagePosted, SnapshotTaken, StepStarted
+from plans.rule_events import DifferenceFound
 
 ME = Peer(os.getuid(), getpass.getuser())
 MAPPED = f"ctl: {{users: {{{ME.name}: {ADMIN}}}}}\n"
@@ -69,6 +70,27 @@ def locked(deck: DeckRoom) -> None:
     deck.types(ADMIN, "/stage lock prod the network")
 
 
+def pointed_out(deck: DeckRoom) -> None:
+    rehearsed(deck)
+    found = DifferenceFound(run=1, key="schema", fact="schema", host="db", kind="qa", brief="qa has a column")
+    deck.happens(found)
+
+
+def on_prod(deck: DeckRoom) -> None:
+    rehearsed(deck)
+    run = deck.runs.start("promotion", by=ADMIN, environment="prod", release="R-1")
+    deck.ends(run.number)
+
+
+def escaped(deck: DeckRoom) -> None:
+    on_prod(deck)
+    deck.types(ADMIN, "/promote escape R-1 totals are wrong")
+
+
+def by_hand(deck: DeckRoom) -> None:
+    deck.types(ADMIN, "/promote outside prod the disk was full")
+
+
 def frozen(deck: DeckRoom) -> None:
     deck.types(ADMIN, "/promote freeze holidays")
 
@@ -96,6 +118,12 @@ TYPED = {
     "stage lock": Case("/stage lock prod the network", "already_locked", "environment.locked"),
     "stage unlock": Case("/stage unlock prod", "not_locked", "environment.unlocked", locked),
     "stage attest": Case("/stage attest staging dark", "already_attested", "isolation.attested", doubted, each=True),
+    "stage dispose": Case("/stage dispose R-1 schema soon", "already_disposed", "difference.disposed", pointed_out),
+    "stage waive": Case("/stage waive schema until 2030-07-01 soon", "already_waived", "waiver.given"),
+    "promote outside": Case("/promote outside prod the disk was full", "already_told", "change.outside"),
+    "promote review": Case("/promote review prod all is well", "nothing_to_review", "review.given", by_hand),
+    "promote escape": Case("/promote escape R-1 totals are wrong", "already_recorded", "escape.recorded", on_prod),
+    "promote accept": Case("/promote accept E-1 rare", "already_closed", "escape.closed", escaped),
     "promote": Case("/promote R-1", "busy", "run.started", rehearsed),
     "promote at": Case("/promote R-1 at 2030-07-01 22:00", "already_scheduled", "promotion.scheduled", rehearsed),
     "promote rollback": Case("/promote rollback R-1", "busy", "run.started", promoted),
