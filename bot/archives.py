@@ -14,6 +14,8 @@ from plans.errors import Refusal
 from plans.findings import Finding
 
 CHUNK = 1 << 18
+BESIDE = ".quarterdeck-"
+"""How the names begin of files that are not yet what they will be."""
 
 
 class Entry(NamedTuple):
@@ -83,12 +85,18 @@ def regular(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def beside(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A new file in that folder, for its owner alone, and its path; gone afterwards unless it was settled."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".quarterdeck-")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=BESIDE)
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file, Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> None:
+    """Removes what killed processes began there; for the only one who writes into that folder."""
+    for left in folder.glob(f"{BESIDE}*"):
+        left.unlink()
 
 
 def settle(file: BinaryIO, new: Path, path: Path, *, mode: int) -> None:

@@ -122,6 +122,7 @@ class Store:
     def __init__(self, data_dir: Path, max_bytes: int) -> None:
         self._folder = data_dir / "packages"
         durable.folder(self._folder)
+        archives.tidy(self._folder)
         self._max_bytes = max_bytes
 
     def add(self, path: Path) -> str:

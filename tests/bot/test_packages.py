@@ -13,6 +13,7 @@ from makers import FILES, MEGABYTE, codes, tar_of, zip_of
 
 from bot.config import Packages
 from bot.contents import read
+from bot.archives import beside
 from bot.packages import PackageRefused, Store, inspect, pack
 from plans.errors import Refusal
 
@@ -143,6 +144,15 @@ def test_an_archive_is_kept_under_its_digest_for_its_owner_alone(store: Store, a
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
     assert store.package(digest).manifest.version == "2.4.1"
+
+
+def test_what_a_killed_process_had_begun_to_keep_takes_up_no_room_for_long(store: Store, archive: Path) -> None:
+    archive.write_bytes(zip_of(FILES))
+    digest = store.add(archive)
+    with beside(store.path(digest).parent) as (_, begun):
+        Store(archive.parent / "var", MEGABYTE)
+        assert not begun.exists()
+    assert store.verify(digest)
 
 
 def test_bytes_that_changed_in_the_store_are_noticed(store: Store, archive: Path) -> None:
