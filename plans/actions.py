@@ -163,7 +163,10 @@ class FindVm(msgspec.Struct, frozen=True):
 
 
 class AwaitHost(msgspec.Struct, frozen=True):
-    """Wait until the host runs a command, `timeout` seconds at most: the value is its boot id, a str."""
+    """Wait until the host runs a command, `timeout` seconds at most: the value is its boot id, a str.
+
+    Errored as well where its clock is far from the bot's.
+    """
 
     at: At
     timeout: float

@@ -44,6 +44,9 @@ class Language(Protocol):
     restart: str
     """The command that prints the boot that it ends, and ends it."""
 
+    clock: str
+    """The command that prints the seconds since 1970."""
+
     def follow(self, spec: Spec, token: str, out_at: int, err_at: int) -> str:
         """The script that starts the job unless it has been, and follows both outputs from these offsets."""
         ...
@@ -73,6 +76,7 @@ class Sh:
     """For any /bin/sh on Linux."""
 
     restart = _RESTART
+    clock = "date +%s"
 
     def follow(self, spec: Spec, token: str, out_at: int, err_at: int) -> str:
         return spec.follow(token, out_at, err_at)

@@ -28,6 +28,7 @@ from plans.actions import (
 from plans.environment import Environment, VCenter
 from plans.quantities import spell
 from vmops.boots import await_host, restart, restarting
+from vmops.clocks import compare_clocks
 from vmops.hosts import RUNNER, Hosts
 from vmops.jobs import BRIEFLY, PATIENCE, Ending, Job
 from vmops.scripts import Spec
@@ -188,7 +189,10 @@ class Performer:
                 upload(self._hosts.transport(at), archive, action.digest, action.to, limit)
                 tidy(self._hosts.transport(at), self.base(at), job)
             case AwaitHost():
-                return await_host(self._hosts.transport(at), Limit.of(action.timeout, cancel))
+                transport, limit = self._hosts.transport(at), Limit.of(action.timeout, cancel)
+                boot = await_host(transport, limit)
+                compare_clocks(transport, limit)
+                return boot
             case FindVm():
                 return self._hosts.machine(at, anew=True).identity
             case ReadNetworks():

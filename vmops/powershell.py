@@ -197,6 +197,7 @@ class PowerShell:
     """The language of Windows machines. `piece`: the bytes of each of a job's outputs that a script brings at most."""
 
     restart = f"{_LIBRARY}boot_id\nRestart-Computer -Force\n"
+    clock = "[DateTimeOffset]::UtcNow.ToUnixTimeSeconds()"
 
     def __init__(self, piece: int) -> None:
         self._piece = piece

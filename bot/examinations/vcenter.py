@@ -16,6 +16,7 @@ from plans.isolation import judge
 from plans.networks import View
 from plans.quantities import spell
 from plans.records import Attested
+from vmops.clocks import ahead
 from vmops.transport import Trouble, Unreachable
 
 if TYPE_CHECKING:
@@ -85,11 +86,6 @@ class Centers:
         from vmops.inspect import networks
 
         return networks(self.session(vcenter))
-
-
-def ahead(clock: float, before: float, after: float) -> float:
-    """How many seconds a clock is ahead that was read between two moments of ours, negative where it is behind."""
-    return clock - after if clock > after else min(0.0, clock - before)
 
 
 def clock(check: str, subject: str, seconds: float) -> Finding:

@@ -8,8 +8,8 @@ import time
 
 import msgspec
 
-from bot.examinations.vcenter import ahead
 from plans.windows import quote
+from vmops.clocks import ahead
 from vmops.jobs import ask
 from vmops.transport import Limit, Transport, Trouble
 

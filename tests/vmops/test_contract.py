@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import re
 import resource
 import shutil
 import subprocess
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ import pytest
 from far_ends import DEADLINE, NAMESPACE, Bot, Target
 
 from plans.actions import At, AwaitHost, Outcome, Restart, Shell, Upload
+from vmops import clocks
 from vmops.transport import Limit, Trouble
 from vmops.upload import download
 
@@ -307,6 +310,16 @@ def test_a_host_that_answers_tells_its_boot(bot: Bot) -> None:
     outcome = bot.perform(AwaitHost(bot.target.at, DEADLINE))
     assert outcome.ok
     assert outcome.value == bot.perform(AwaitHost(bot.target.at, DEADLINE)).value != ""
+
+
+@pytest.mark.parametrize(("off", "said"), [(600, "10 min [0-9 a-z]*behind"), (-600, "(10 min|9 min 5. s) ahead of")])
+def test_a_host_whose_clock_is_far_off_is_not_fit(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, off: float, said: str
+) -> None:
+    monkeypatch.setattr(clocks, "now", lambda: time.time() + off)
+    outcome = bot.perform(AwaitHost(bot.target.at, DEADLINE))
+    assert outcome.result == "errored"
+    assert re.search(rf"^\S+ \S+: its clock is {said} Quarterdeck's: let both .* \(NTP", outcome.reason)
 
 
 def test_a_restart_happens_once_and_waits_for_another_boot(bot: Bot) -> None:
