@@ -90,6 +90,13 @@ class TestTold:
             story.tell(e.MessagePosted(key=key, channel="C1", ts="1.1"))
         assert story.tell(mark).outbox == []
 
+    def test_a_mark_that_a_crash_repeats_is_told_for_its_first_record_which_may_be_posted_already(self) -> None:
+        mark = e.WatchChecked(run=1, mark="10m", ok=True)
+        story = Story().begin().tell(mark)
+        due = {key: document for key, document in story.documents.items() if key[0] == "outbox"}
+        story.tell(mark)
+        assert {key: document for key, document in story.documents.items() if key[0] == "outbox"} == due
+
     def test_a_posted_message_leaves_the_outbox_and_its_place_is_kept(self) -> None:
         story = Story().begin()
         story.tell(e.MessagePosted(key="release/R-1", channel="C1", ts="1.1"))
