@@ -1,5 +1,6 @@
 """Registers with Bolt what people type, press and send: the acknowledgement, the role gate, the error boundary."""
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -10,14 +11,18 @@ import msgspec
 
 from handlers.buttons import TWINS, pressed
 from handlers.deck import Asked, Deck, Verb, Verbs, forms
-from handlers.handoff import HANDOFF, Metadata, form_request
+from handlers.envelopes import Container, Pressed, Submitted, Typed, envelope
+from handlers.handoff import HANDOFF, form_request
 from handlers.promote import PROMOTE
 from handlers.reception import Reception, Seen
 from handlers.stage import NOTED, STAGE, ask_for_note
 from handlers.words import Request, parse
+from plans.errors import Refusal
 
 if TYPE_CHECKING:
     from slack_bolt import App, BoltResponse
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Deck", "register"]
 
@@ -44,30 +49,36 @@ def register(app: "App", deck: Deck, clock: Callable[[], float] = time.monotonic
             context["arrived"] = clock()
         elif reception.late(context["arrived"], "what waited for a listener"):
             return BoltResponse(status=409)
+        try:
+            context["envelope"] = envelope(body)
+        except Refusal as strange:
+            log.warning("an envelope was left out: %s", strange)
+            return BoltResponse(status=400)
         next()
         return None
 
     for command, verbs in COMMANDS.items():
         app.command(names[command.removeprefix("/")])(_typed(reception, command, verbs))
-    app.action(re.compile("|".join(TWINS)))(_pressed(reception))
+    app.action(re.compile(rf"(?:{'|'.join(TWINS)})\Z"))(_pressed(reception))
     app.view("handoff")(_handed_off(reception))
     app.view("answer")(_answered(reception))
 
 
 def _typed(reception: Reception, command: str, verbs: Verbs) -> Callable[..., None]:
-    def listener(ack: Any, body: dict[str, Any], client: Any, context: Any) -> None:
+    def listener(ack: Any, client: Any, context: Any) -> None:
+        said: Typed = context["envelope"]
         asked = Asked(
-            by=body["user_id"],
-            channel=body["channel_id"],
+            by=said.user_id,
+            channel=said.channel_id,
             client=client,
             arrived=context["arrived"],
-            trigger=body.get("trigger_id", ""),
-            address=body.get("response_url", ""),
+            trigger=said.trigger_id or "",
+            address=said.response_url or "",
         )
-        typed = reception.shown(command, body.get("text") or "")
+        typed = reception.shown(command, said.text or "")
 
         def take() -> Any:
-            request = parse(command, forms(verbs), body.get("text") or "", reception.deck.surroundings())
+            request = parse(command, forms(verbs), said.text or "", reception.deck.surroundings())
             return reception.admit(verbs[request.verb], replace(asked, request=request), typed)
 
         reception.acknowledge(ack, reception.bounded(typed, take))
@@ -76,25 +87,26 @@ def _typed(reception: Reception, command: str, verbs: Verbs) -> Callable[..., No
 
 
 def _pressed(reception: Reception) -> Callable[..., None]:
-    def listener(ack: Any, body: dict[str, Any], action: dict[str, Any], client: Any, context: Any) -> None:
+    def listener(ack: Any, client: Any, context: Any) -> None:
         ack()
-        container = body.get("container") or {}
+        said: Pressed = context["envelope"]
+        action, container = said.actions[0], said.container or Container()
         asked = Asked(
-            by=body["user"]["id"],
-            channel=(body.get("channel") or {}).get("id", ""),
+            by=said.user.id,
+            channel=said.channel.id if said.channel else "",
             client=client,
             arrived=context["arrived"],
-            trigger=body.get("trigger_id", ""),
-            address=body.get("response_url", ""),
-            thread=container.get("thread_ts", ""),
+            trigger=said.trigger_id or "",
+            address=said.response_url or "",
+            thread=container.thread_ts or "",
         )
-        command, line = TWINS[action["action_id"]]
-        line = line.format(action.get("value", ""))
+        command, line = TWINS[action.action_id]
+        line = line.format(action.value or "")
         typed = reception.shown(command, line)
 
         def take() -> Any:
             request = parse(command, forms(COMMANDS[command]), line, reception.deck.surroundings())
-            verb = pressed(COMMANDS[command][request.verb], action["action_id"], container.get("message_ts", ""))
+            verb = pressed(COMMANDS[command][request.verb], action.action_id, container.message_ts or "")
             if request.choice in NOTED:
                 verb = replace(verb, do=ask_for_note)
             return reception.admit(verb, replace(asked, request=request), typed)
@@ -106,31 +118,32 @@ def _pressed(reception: Reception) -> Callable[..., None]:
 
 
 def _handed_off(reception: Reception) -> Callable[..., None]:
-    def listener(ack: Any, body: dict[str, Any], view: dict[str, Any], client: Any, context: Any) -> None:
-        request, errors = form_request(view)
+    def listener(ack: Any, client: Any, context: Any) -> None:
+        said: Submitted = context["envelope"]
+        request, errors = form_request(said)
         if errors:
             ack(response_action="errors", errors=errors)
         else:
-            _sent(reception, ack, HANDOFF[""], _from_form(body, view, client, context, request), "/handoff (form)")
+            _sent(reception, ack, HANDOFF[""], _from_form(said, client, context, request), "/handoff (form)")
 
     return listener
 
 
 def _answered(reception: Reception) -> Callable[..., None]:
-    def listener(ack: Any, body: dict[str, Any], view: dict[str, Any], client: Any, context: Any) -> None:
-        about = msgspec.json.decode(view["private_metadata"], type=Metadata)
-        note = view["state"]["values"]["note"]["note"].get("value") or ""
+    def listener(ack: Any, client: Any, context: Any) -> None:
+        said: Submitted = context["envelope"]
+        about, note = said.about, said.entered("note").value or ""
         request = Request(verb="answer", run=about.run, question=about.question, choice=about.choice, text=note)
-        asked = _from_form(body, view, client, context, request)
+        asked = _from_form(said, client, context, request)
         _sent(reception, ack, STAGE["answer"], asked, f"/stage answer {about.run} {about.choice}")
 
     return listener
 
 
-def _from_form(body: dict[str, Any], view: dict[str, Any], client: Any, context: Any, request: Request) -> Asked:
-    about = msgspec.json.decode(view["private_metadata"], type=Metadata)
+def _from_form(said: Submitted, client: Any, context: Any, request: Request) -> Asked:
+    about = said.about
     return Asked(
-        by=body["user"]["id"],
+        by=said.by,
         channel=about.channel,
         client=client,
         arrived=context["arrived"],

@@ -6,6 +6,7 @@ from slack_sdk.errors import SlackApiError
 from bot.blocks import line, person
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
+from handlers.envelopes import Metadata, Submitted
 from handlers.letters import plain
 from handlers.uploads import brought
 from handlers.words import Form, Request
@@ -13,20 +14,6 @@ from plans.errors import Refusal
 from plans.events import ReleaseWithdrawn
 from plans.quantities import size
 from plans.records import Release, Run
-
-
-class Metadata(msgspec.Struct, frozen=True):
-    """What a form carries from the command that opened it: where it was typed, and what takes an answer.
-
-    `run`, `question` and `choice` are those of an answer that the form asks a note for.
-    """
-
-    channel: str
-    address: str
-    thread: str = ""
-    run: int = 0
-    question: int = 0
-    choice: str = ""
 
 
 def open_form(asked: Asked, view: dict[str, object]) -> None:
@@ -73,13 +60,11 @@ def _handed_off(deck: Deck, release: Release, new: bool) -> Answer:
     )
 
 
-def form_request(view: dict[str, object]) -> tuple[Request, dict[str, str]]:
+def form_request(said: Submitted) -> tuple[Request, dict[str, str]]:
     """What a filled form asks for, and what is wrong with it by block."""
-    values: dict[str, dict[str, dict[str, object]]] = view["state"]["values"]  # type: ignore[index]
-    files = values["archive"]["archive"].get("files")
-    ids = [str(file["id"]) for file in files] if isinstance(files, list) else []
-    source = plain(str(values["source"]["source"].get("value") or ""))
-    notes = str(values["notes"]["notes"].get("value") or "")
+    ids = [file.id for file in said.entered("archive").files or ()]
+    source = plain(said.entered("source").value or "")
+    notes = said.entered("notes").value or ""
     if len(ids) + bool(source) != 1:
         both = "One of the two: a file here, or where it is below."
         return Request(verb=""), {"archive": both, "source": both}

@@ -10,7 +10,8 @@ from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.differences import VERBS as DIFFERENCES
 from handlers.differences import waivers
-from handlers.handoff import Metadata, newest, on_prod, open_form, release_row
+from handlers.envelopes import Metadata
+from handlers.handoff import newest, on_prod, open_form, release_row
 from handlers.words import Form, Request
 from plans.errors import Refusal
 from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
