@@ -234,7 +234,10 @@ class Session:
             content: Content = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
             content.sessionManager.Login(self._vcenter.username, self._vcenter.password)
         except vim.fault.InvalidLogin as fault:
-            raise Refused(f"{self.name} refuses the user {self._vcenter.username} or its password") from fault
+            raise Refused(
+                f"{self.name} refuses the user {self._vcenter.username} or its password: set username and password "
+                f"under vcenters to one that logs in there"
+            ) from fault
         except vmodl.MethodFault as fault:
             raise Refused(f"{self.name} refuses the login: {words(fault)}") from fault
         except BROKEN as error:
