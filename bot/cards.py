@@ -42,6 +42,7 @@ PHASES = {
     "deploy": "Deploy",
     "rollback": "Roll back",
     "test": "Test",
+    "undo": "Rehearse the way back",
     "watch": "Watch",
 }
 _MARKS = {"complete": "✓", "in_progress": "▸", "pending": "○", "error": "✕"}

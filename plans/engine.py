@@ -9,7 +9,7 @@ from plans.quantities import spell
 from plans.records import HostStep, Run, StepRecord
 from plans.site import Written
 
-BLAMES_THE_PACKAGE = frozenset({"deploy", "test", "watch", "rollback"})
+BLAMES_THE_PACKAGE = frozenset({"deploy", "test", "undo", "watch", "rollback"})
 """Phases in which a known bad ending is a verdict on the package; elsewhere it is the machinery's (CONTRACT.md, 6)."""
 
 ASKS = frozenset({"deploy", "rollback"})

@@ -126,5 +126,6 @@ class Policy(Config, frozen=True, kw_only=True):
     watch: tuple[Duration, ...] = ("10m", "30m", "45m")
     inspection: Duration = "2h"
     snapshot_max_age: Duration = "72h"
+    rehearse_rollback: bool = True
     freezes: tuple[Freeze, ...] = ()
     office_hours: OfficeHours | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from plans.actions import At
-from plans.comparing import CompareFacts, SeekForgotten
+from plans.comparing import CompareFacts, CompareSince, SeekForgotten
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
@@ -29,7 +29,7 @@ from plans.restoring import MakeAnew, RestoreClone
 
 
 def rehearsal(material: Material) -> Plan:
-    """All six phases, on staging, from prod's restored data to the deep tests."""
+    """All six phases, on staging, from prod's restored data to the deep tests; and the way back."""
     draft = Draft("rehearsal", material.target)
     earlier = _earlier(material)
     if earlier is None:
@@ -47,7 +47,20 @@ def rehearsal(material: Material) -> Plan:
         draft.health("test", subject.app.health)
         draft.checks("test", "critical", subject.tests.critical)
         draft.checks("test", "deep", subject.tests.deep)
+    _undo(draft, material)
     return draft.plan()
+
+
+def _undo(draft: Draft, material: Material) -> None:
+    """The way back is rehearsed, too: the package's rollback, and then all is as it was before the deployment."""
+    if material.manifest is None or not material.manifest.rollback or not material.policy.rehearse_rollback:
+        return
+    draft.package("undo", material.manifest.rollback, material.executable)
+    for subject in material.subjects:
+        if facts := tuple((fact, host) for fact, host, _ in pairs(subject.app.facts, material.target, None)):
+            before = CompareSince(facts=facts, app=subject.name, run=material.run, phase="confirm", kind="undo")
+            draft.own("undo", "Compare with before the deployment", before)
+        draft.health("undo", (*subject.app.health, *(c for c in subject.tests.checks() if c.before)))
 
 
 def _seek_forgotten(draft: Draft, material: Material, subject: Subject, listed: tuple[str, ...]) -> None:

@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NOW, drive, load_app, material, prod, site, staging
+from builders import NOW, PACKAGE, drive, load_app, material, prod, site, staging
 from msgspec.structs import replace
 
 from plans.actions import At, Outcome, PutClone
-from plans.comparing import CompareFacts, SeekForgotten
-from plans.environment import App
+from plans.comparing import CompareFacts, CompareSince, SeekForgotten
+from plans.documents import load
+from plans.environment import App, Policy
 from plans.errors import Refusal
 from plans.facts import Fact
 from plans.isolation import Isolation
@@ -53,9 +54,12 @@ def kept(*runs: int) -> tuple[Kept, ...]:
     return tuple(Kept(run=run, reference=f"snapshot-{run}", name=f"run {run}", at="") for run in runs)
 
 
-def test_a_rehearsal_goes_through_all_six_phases_in_order() -> None:
+FORWARD_ONLY = Policy(rehearse_rollback=False)
+
+
+def test_a_rehearsal_goes_through_all_six_phases_in_order_and_back() -> None:
     plan = rehearsal(material())
-    assert plan.phases == ("power_on", "restore", "confirm", "snapshot", "deploy", "test")
+    assert plan.phases == ("power_on", "restore", "confirm", "snapshot", "deploy", "test", "undo")
     assert laid_out(plan) == [
         *POWER_ON,
         *CONFIRM,
@@ -70,9 +74,23 @@ def test_a_rehearsal_goes_through_all_six_phases_in_order() -> None:
         "test: The shop answers (web)",
         "test: Orders can be archived (db)",
         "test: Buy one item as a guest ()",
+        "undo: Unpack the package (db)",
+        "undo: Take the flag away (db)",
+        "undo: Compare with before the deployment ()",
+        "undo: The shop is up (web)",
+        "undo: The shop answers (web)",
     ]
     assert [step.number for step in plan.steps] == list(range(1, len(plan.steps) + 1))
     assert plan.step(1).name == "Go back to the last snapshot"
+
+
+def test_the_way_back_is_rehearsed_where_there_is_one_and_nobody_says_otherwise() -> None:
+    bare = load(PACKAGE.split("rollback:")[0].encode(), Manifest, "handoff.yaml")
+    for of in (material(manifest=bare), material(policy=FORWARD_ONLY)):
+        assert rehearsal(of).phases[-1] == "test"
+    (compare,) = [step.step for step in rehearsal(material()).steps if isinstance(step.step, CompareSince)]
+    assert (compare.run, compare.phase, compare.kind) == (7, "confirm", "undo")
+    assert [(fact.name, host) for fact, host in compare.facts] == [("schema", "db"), ("packages", "web")]
 
 
 def test_a_check_is_the_first_three_phases_and_a_reset_the_first() -> None:
@@ -117,11 +135,14 @@ def test_what_is_written_and_what_is_not() -> None:
         "Take a snapshot",
         "Unpack the package",
         "Look for a forgotten change",
+        "Unpack the package",
+        "Compare with before the deployment",
     ]
 
 
 def test_checks_are_in_groups_that_run_to_their_end() -> None:
-    groups = [(step.name, step.group) for step in rehearsal(material()).steps if step.group]
+    plan = rehearsal(material(policy=FORWARD_ONLY))
+    groups = [(step.name, step.group) for step in plan.steps if step.group]
     assert groups == [
         ("The shop is up", "health"),
         ("The shop answers", "health"),
@@ -248,7 +269,7 @@ class TestAnEarlierRestore:
 
     def test_is_gone_back_to_and_the_restore_is_for_the_case_that_prod_has_changed(self) -> None:
         plan = rehearsal(self.with_(self.restored()))
-        assert plan.phases == ("power_on", "restore", "confirm", "snapshot", "deploy", "test")
+        assert plan.phases == ("power_on", "restore", "confirm", "snapshot", "deploy", "test", "undo")
         always = [step for step in plan.steps if step.given is None]
         changed = [step for step in plan.steps if step.given and step.given.skipped]
         agreed = [step for step in plan.steps if step.given and not step.given.skipped]
@@ -445,7 +466,8 @@ def test_the_runner_is_a_host_of_every_environment() -> None:
 
 
 def test_only_scripts_that_steps_name_are_made_executable() -> None:
-    (unpack,) = [step.step for step in rehearsal(material()).steps if isinstance(step.step, Unpack)]
+    unpack, again = [step.step for step in rehearsal(material()).steps if isinstance(step.step, Unpack)]
+    assert unpack == again
     assert unpack.executable == ("scripts/001-archived.sh", "scripts/undo.sh")
 
 
