@@ -148,7 +148,7 @@ def open_lab_center(folder: Path) -> Iterator[Center]:
     inventory = Inventory(folder, tools=folder / "tools")
     isolated = inventory.add_port_group("isolated-staging", inventory.add_switch("vSwitch1"))
     inventory.add_distributed_port_group(
-        "dv-isolated", inventory.add_distributed_switch("dvs", {inventory.hosts[0]: []})
+        "dv-other", inventory.add_distributed_switch("dvs-other", {inventory.hosts[0]: []})
     )
     for name, place in (("staging-web", ""), ("twin", ""), ("twin", "old")):
         at = f"127.0.0.{len(inventory.machines) + 2}"
