@@ -1,9 +1,9 @@
 """Decides how a ready-made fact is asked of a Windows host: a command for PowerShell with the same lines every time."""
 
-import re
 from collections.abc import Mapping
 
 from plans.schema_facts import SQLSERVER_QUERY
+from plans.windows import quote
 
 _TOOLS = """$ErrorActionPreference = 'Stop'
 function Complain([string]$said) { $said; [Console]::Error.WriteLine($said); exit 69 }
@@ -81,14 +81,11 @@ _BODIES: dict[str, str] = {
     "sqlserver": _SQLSERVER,
 }
 
-_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
-"""All that end a literal text for PowerShell."""
-
 COLLECTED = frozenset(_BODIES)
 """The ready-made facts that there are for Windows."""
 
 
 def command(collect: str, told: Mapping[str, str]) -> str:
     """The command for PowerShell. `told`: what the fact says beside its kind (`path`, `database`)."""
-    doubled = {key: _QUOTES.sub(r"\1\1", value) for key, value in told.items() if value}
-    return "".join(f"${key} = '{value}'\n" for key, value in doubled.items()) + _TOOLS + _BODIES[collect]
+    given = "".join(f"${key} = {quote(value)}\n" for key, value in told.items() if value)
+    return given + _TOOLS + _BODIES[collect]
