@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from faults import checker
+from faults import checker, scenes
+from faults.harness import opened
 from faults.seeds import WHOLE, tried
 from faults.tally import Tally
-from faults.test_kills import opened
 from faults.test_ledger_faults import DEADLINE, PROCESSES
 from faults.writers import RECORDS, races
 
@@ -79,7 +79,7 @@ def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: P
 
 
 def test_of_real_bots_one_serves_and_the_others_leave_with_code_3(tmp_path: Path, tally: Tally) -> None:
-    with opened(tmp_path / "lab") as site:
+    with opened(tmp_path / "lab", scenes.environments) as site:
         ledger = site.book.path
         for _ in range(10 if WHOLE else 1):
             bots = [Bot(site.config) for _ in range(3)]

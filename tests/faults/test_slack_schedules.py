@@ -13,10 +13,9 @@ from typing import Any
 
 from faults import checker, scenes
 from faults.checker import TWICE, WRONG, Finding
-from faults.harness import ADMIN, CHANNEL, Site, Stuck, Team
+from faults.harness import ADMIN, CHANNEL, Site, Stuck, Team, opened
 from faults.seeds import WHOLE
 from faults.tally import Tally
-from faults.test_kills import opened
 
 SCHEDULES = 200 if WHOLE else 5
 A_LAB = 40
@@ -61,7 +60,7 @@ def test_everybody_is_told_once_and_in_order_whatever_slack_does(tmp_path: Path,
     played = labs = 0
     while played < SCHEDULES:
         labs += 1
-        with opened(tmp_path / f"lab-{labs}") as site:
+        with opened(tmp_path / f"lab-{labs}", scenes.environments) as site:
             team = Team(site)
             team.begin()
             while played < min(SCHEDULES, labs * A_LAB):
@@ -71,7 +70,9 @@ def test_everybody_is_told_once_and_in_order_whatever_slack_does(tmp_path: Path,
                 struck.update(kind for _, kind, _ in schedule)
                 findings = play(team, schedule, dice, seed)
                 tally.count("a schedule of Slack's faults", 1, findings)
-                bad += [f"QUARTERDECK_SEED={seed}: {finding.kind}: {finding.what}" for finding in findings]
+                found = [f"QUARTERDECK_SEED={seed}: {finding.kind}: {finding.what}" for finding in findings]
+                print(*found, sep="\n", end="", flush=True)
+                bad += found
                 played, seed = played + 1, seed + 1
                 if findings:  # what comes next is not to suffer from it
                     break
