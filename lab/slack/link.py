@@ -181,7 +181,7 @@ class Link:
         if entry in self._open:
             self._open.remove(entry)
         if entry.socket is not None and not entry.dead:
-            with suppress(RuntimeError):  # the far end was faster
+            with suppress(WebSocketDisconnect, RuntimeError):  # the far end was faster
                 await entry.socket.close()
 
     def _acked(self, frame: str) -> None:
