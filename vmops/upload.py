@@ -20,6 +20,9 @@ BESIDE = ".quarterdeck-"
 def upload(transport: Transport, archive: Path, digest: str, to: str, limit: Limit) -> bool:
     """Makes `to` the file with this SHA-256 (hex), unless it is already; whether anything had to be sent.
 
+    The machine itself reads back what it wrote and tells its digest. That holds for all the way into its file system,
+    a full disk and a cut included, and not for a power cut there: whoever unpacks an archive checks it again.
+
     Raises Trouble where the digest or the place is wrong, Unreachable, Refused, Lost, Cancelled, Overdue.
     """
     return _again(lambda: _upload(transport, archive, digest, to, limit), limit)
