@@ -64,6 +64,7 @@ class Clock:
         self._stopping.set()
         self._sweeper.stop()
         if self._scheduler.running:
+            self._scheduler.remove_all_jobs()  # its thread dies of a job that it is just at when it is shut down
             self._scheduler.shutdown(wait=False)
 
     def wake(self, number: int, at: datetime) -> None:
