@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test faults lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/quarterdeck demo
 
 test: $(VENV)/installed lint
 	$(BIN)/pytest
+
+# Every fault as often as it takes to trust it, most of an hour; `make test` has a sample of it.
+faults: $(VENV)/installed
+	QUARTERDECK_FAULTS=all $(BIN)/pytest tests/faults tests/vmops/test_faults.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

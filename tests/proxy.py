@@ -25,10 +25,10 @@ class Pair:
 
 
 class Proxy:
-    """Leads to one port on this machine. `rate`: bytes a second each way, 0 for all that go through."""
+    """Leads to one port, of this machine or another. `rate`: bytes a second each way, 0 for all that go through."""
 
-    def __init__(self, port: int) -> None:
-        self._to = port
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._to = host, port
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._door.getsockname()[1]
         self.rate = 0
@@ -79,7 +79,7 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self._to), 5)
+                server = socket.create_connection(self._to, 5)
             except OSError:
                 client.close()
                 continue
@@ -131,9 +131,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy_to(port: int) -> Iterator[Proxy]:
+def proxy_to(port: int, host: str = "127.0.0.1") -> Iterator[Proxy]:
     """A proxy to that port."""
-    proxy = Proxy(port)
+    proxy = Proxy(port, host)
     try:
         yield proxy
     finally:

@@ -371,13 +371,13 @@ def _snapshots(records: list[Record], vms: Mapping[str, dict[str, Any]]) -> Iter
 
 
 def _phases(story: Story) -> set[tuple[int, str]]:
-    """Phases with steps of the machinery's own that are over: told of together."""
+    """Phases with steps of the machinery's own that are over: told of together, but not those that look on at tests."""
     return {
         (run, record["data"]["phase"])
         for run in story.runs
         if story.end(run)
         for record in story.of(run, "step.started")
-        if not record["data"]["written"] and record["data"]["phase"] != "watch"
+        if not record["data"]["written"] and record["data"]["phase"] not in ("test", "watch")
     }
 
 

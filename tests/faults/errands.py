@@ -271,7 +271,8 @@ ERRANDS: dict[str, Errand] = {
     "freeze.lifted": _freeze,
     **dict.fromkeys(
         (
-            "run.started", "step.started", "job.started", "step.finished", "run.paused", "run.decided", "run.finished",
+            "run.started", "run.began", "step.started", "job.started", "step.finished", "run.paused", "run.decided",
+            "run.finished",
             "snapshot.taken", "snapshot.removed", "restore.measured", "facts.collected", "isolation.judged",
             "message.posted",
         ),
@@ -283,12 +284,19 @@ ERRANDS: dict[str, Errand] = {
 OFTEN = {"step.started": 6, "job.started": 3, "step.finished": 6, "snapshot.taken": 2, "message.posted": 4}
 """Types of which an errand brings several: one of the first so many is drawn."""
 
-NOT_YET = frozenset(
-    {
-        "difference.found", "difference.disposed", "waiver.given", "waiver.used", "hand.seen",
-        "inspection.opened", "inspection.entered", "inspection.closed", "change.outside", "promotion.forced",
-        "review.given", "approval.asked", "approval.refused", "escape.recorded", "escape.tried", "escape.closed",
-        "check.assigned",
-    }
-)  # fmt: skip
-"""Types that nothing writes so far."""
+WITHOUT = {
+    **dict.fromkeys(
+        (
+            "approval.asked", "approval.refused", "change.outside", "difference.disposed", "escape.closed",
+            "escape.recorded", "inspection.entered", "promotion.forced", "review.given", "waiver.given",
+            "check.assigned",
+        ),
+        "one command's one record, as those of freeze.set and environment.locked are",
+    ),
+    **dict.fromkeys(
+        ("difference.found", "escape.tried", "hand.seen", "waiver.used"),
+        "written down by a step that looks first, as isolation.judged and facts.collected are",
+    ),
+    **dict.fromkeys(("inspection.opened", "inspection.closed"), "the clock's, which arms them again from the board"),
+}  # fmt: skip
+"""Types that have no errand, and why they need none."""

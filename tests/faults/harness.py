@@ -216,6 +216,7 @@ class Team:
         self.site = site
         self.lives = lives
         self.died_after: list[str] = []
+        """The ledger's last record at each death, but for what was told."""
 
     def wait(self, look: Callable[[], Any], what: str) -> Any:
         """Looks until there is something; meanwhile the bot is started again whenever it is dead."""
@@ -232,7 +233,8 @@ class Team:
         site = self.site
         if site.died():
             site.book.again()
-            self.died_after.append(next((r["type"] for r in reversed(site.book.read())), ""))
+            runs = [r["type"] for r in site.book.read() if r["type"] != "message.posted"]
+            self.died_after.append(runs[-1] if runs else "nothing")
         if not site.alive:
             self.begin()
 

@@ -1,0 +1,70 @@
+"""Touches a lab's bot for one evening: a package from its hand-off to prod, while something goes wrong all the time."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from faults import checker, scenes
+from faults.checker import WRONG, Finding
+from faults.harness import Site, Stuck, Team, lives
+
+Trouble = Callable[[Site, random.Random], AbstractContextManager[None]]
+"""What goes wrong during a run, from its beginning until it is left."""
+
+PASSED = ("passed",)
+
+
+def play(
+    site: Site, seed: int, trouble: Trouble, *, kills: int, verdicts: tuple[str, ...] = PASSED
+) -> tuple[list[str], list[Finding]]:
+    """One evening, in whose two runs the bot is killed at most so many times each.
+
+    What the ledger's last record was at each kill, and what is not as it should be. A promotion is not tried where the
+    rehearsal did not pass.
+    """
+    dice = random.Random(seed)
+    team = Team(site)
+    ends = {}
+    try:
+        release = team.hands_off(scenes.draft(site, f"1.{seed}.0", dice))
+        for text, kind in ((f"/stage run {release}", "rehearsal"), (f"/promote {release}", "promotion")):
+            if kills:
+                team.lives = lives(dice, dice.randint(1, kills))
+                site.kill_in(dice.expovariate(1 / 0.4))
+            with trouble(site, dice):
+                ends[kind] = team.sees_through(team.begins(text, kind))
+            if ends[kind]["verdict"] != "passed":
+                break
+        team.lives = lambda: None
+        site.kill()
+        team.is_told(checker.due)
+        site.kill()
+    except Stuck as stuck:
+        return team.died_after, [Finding(WRONG, f"{stuck}; the bot's log: {site.log}")]
+    wrong = [
+        f"the {kind} {end['verdict']}: {end['reason']}" for kind, end in ends.items() if end["verdict"] not in verdicts
+    ]
+    findings = [Finding(WRONG, line) for line in wrong + site.errors()]
+    return team.died_after, findings + checker.check(scenes.evidence(site))
+
+
+@contextmanager
+def now_and_then(dice: random.Random, happens: Callable[[], object], *, mean: float) -> Iterator[None]:
+    """It happens again and again, in seconds apart `mean` on the average."""
+    over = threading.Event()
+    pauses = [dice.expovariate(1 / mean) for _ in range(200)]
+
+    def work() -> None:
+        for pause in pauses:
+            if over.wait(pause):
+                return
+            happens()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
