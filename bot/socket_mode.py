@@ -34,8 +34,12 @@ GREETING = 10.0
 """Seconds in which Slack says hello on a new connection."""
 LOOK, LOOK_LONGEST = 30.0, 600.0
 """Seconds after which the connections are counted again where there was one too many."""
+FAREWELL = 5.0
+"""Seconds that the far end has to say goodbye on a connection that another one took the place of."""
 LISTENERS = 10
 
+_GOODBYE = bytes((0x88, 0x80, 0, 0, 0, 0))
+"""A close frame as a client sends it: final, masked, empty."""
 _QUIET = logging.Logger("socket", logging.CRITICAL + 1)  # the SDK's own words: what matters of them is said here
 
 
@@ -95,7 +99,7 @@ class Session(BaseSocketModeClient):
         self.logger = logger
         self.began = time.monotonic()
         self.counted = 0
-        self.leaving = self.over = False
+        self.leaving = self.retired = self.over = False
         self.why = Trouble("unreachable", "the connection was refused")
         self._known = False
         self._frame = frame
@@ -142,6 +146,17 @@ class Session(BaseSocketModeClient):
             self._because(code, detail)
         if self._ear is not None:
             self._ear.end()
+
+    def retire(self) -> None:
+        """Says goodbye, and reads on until the far end does: what is under way still arrives, and is answered on the
+        connection that took its place."""
+        self.retired = True
+        if self._ear is not None:
+            with suppress(OSError):
+                self._ear.send(_GOODBYE)
+        last = threading.Timer(FAREWELL, self.end)
+        last.daemon = True
+        last.start()
 
     def _read(self) -> None:
         self._connection.run_until_completion(ConnectionState())  # type: ignore[no-untyped-call]
@@ -268,7 +283,7 @@ class Line:
         old, self._session, self._replace = self._session, session, False
         ours = 1 if old is None or old.over else 2
         if old is not None:
-            old.end()
+            old.retire()
         self._watch.saw("socket", None)
         if others := max(0, session.counted - ours):
             self._watch.saw("others", Trouble("ghosts", f"{others} beside its own"))
@@ -307,11 +322,8 @@ class Line:
             response = self._app.dispatch(
                 BoltRequest(mode="socket_mode", body=request.payload, headers=headers, context=context)
             )
-            try:
-                send_response(session, request, response, began)
-            except SlackClientNotConnectedError:
-                # Replaced in the meantime: Slack takes an answer by any connection of the app.
-                send_response(self._session or session, request, response, began)
+            # Slack takes an answer by any connection of the app, and this one may have been replaced meanwhile.
+            send_response(self._session or session, request, response, began)
         except SlackClientNotConnectedError:
             log.warning("an answer was lost with the connection that the question came by")
         except Exception:
