@@ -3,7 +3,7 @@
 from bot.blocks import Block, Message, actions, button, confirmation, line, moment, person, section
 from bot.rule_notices import because, said_of
 from plans import events as e
-from plans.rule_events import RuleEvent
+from plans.rule_events import ApprovalAsked, RuleEvent
 
 
 def notice(entry: e.Entry) -> Message:
@@ -20,6 +20,9 @@ def _buttons(entry: e.Entry) -> tuple[Block, ...]:
             cost = "Its gates are judged again, and then it goes to prod."
             ask = confirmation(f"Promote {release}?", cost, "Promote it")
             return (button("Promote now", "promote", release, style="primary", confirm=ask),)
+        case ApprovalAsked(release=release, plans=plans):
+            ask = confirmation(f"Approve {release}?", "It may go to prod then, if every gate is open.", "Approve it")
+            return (button("Approve", "approve", f"{release} {plans[:12]}", style="primary", confirm=ask),)
         case _:
             return ()
 

@@ -1,6 +1,6 @@
 """Touches prod's door: gathers what the gates look at, and starts, schedules or rolls back what they let through."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.board import Board
 from bot.config import Settings
@@ -10,10 +10,11 @@ from bot.runs import Runs
 from plans.calendars import frozen
 from plans.errors import Refusal
 from plans.events import PromotionRefused, PromotionScheduled, PromotionUnscheduled
-from plans.gates import Case, Gate, Moved, gates, moved
-from plans.quantities import spell
+from plans.gates import EMERGENCY_OPENS, Case, Gate, Moved, gates, moved
+from plans.quantities import seconds, spell
 from plans.records import EnvironmentState, Freeze, Release, Run
-from plans.rule_records import Difference, Escape, Outside
+from plans.rule_events import ApprovalAsked, PromotionForced
+from plans.rule_records import Approval, Difference, Escape, Outside
 from vmops.perform import Performer
 
 TIME_OPENS = frozenset({"approvals_missing", "frozen", "locked", "busy"})
@@ -47,7 +48,7 @@ class Promotions:
                 rehearsal=rehearsal,
                 prod=state,
                 policy=self._settings.policy,
-                plans=self._materials.digest(rehearsal) if rehearsal else "",
+                plans=self.plans(name),
                 by=by,
                 now=self._board.now(),
                 freeze=next(self._board.table(Freeze), None),
@@ -57,9 +58,15 @@ class Promotions:
                 moved=self._moved(release, state),
                 outside=next((o for o in self._board.table(Outside) if o.environment == prod), None),
                 differences=self._differences(rehearsal),
+                approval=next((a for a in self._board.table(Approval) if a.release == name), None),
                 escapes=tuple(e for e in self._board.table(Escape) if e.app == release.app and not e.paid(release.id)),
             )
             return gates(case)
+
+    def plans(self, name: str) -> str:
+        """The digest of what the release's rehearsal was made of, as it is now; empty where it was not rehearsed."""
+        number = self._board.release(name).rehearsal
+        return self._materials.digest(self._board.run(number)) if number else ""
 
     def _calendar(self) -> tuple[str, datetime] | None:
         found = frozen(self._settings.policy.freezes, self._board.now(), self._settings.timezone)
@@ -89,12 +96,19 @@ class Promotions:
             )
         return app.prod
 
-    def promote(self, name: str, *, by: str) -> Run:
-        """Starts the promotion, or writes down which gates are shut and raises the first of them as a Refusal."""
+    def promote(self, name: str, *, by: str, emergency: str = "") -> Run:
+        """Starts the promotion, or writes down which gates are shut and raises the first of them as a Refusal.
+
+        `emergency`: the reason to go past those that an emergency opens, which is told to everybody and reviewed.
+        """
         prod = self.prod(self._board.release(name))
         machines = self._materials.machines(prod, self._performer)
         with self._board.deciding:
-            self._refuse_shut(name, [gate for gate in self.gates(name, by=by, machines=machines) if gate.shut], by)
+            shut = [gate for gate in self.gates(name, by=by, machines=machines) if gate.shut]
+            opened = [gate.code for gate in shut if emergency and gate.code in EMERGENCY_OPENS]
+            self._refuse_shut(name, [gate for gate in shut if gate.code not in opened], by)
+            if opened:
+                self._board.record(by, PromotionForced(release=name, gates=tuple(opened), reason=emergency))
             return self._runs.start_at_once("promotion", machines, by=by, environment=prod, release=name)
 
     def schedule(self, name: str, at: datetime, *, by: str) -> Release:
@@ -170,9 +184,21 @@ class Promotions:
         if not shut:
             return
         self._board.record(by, PromotionRefused(release=name, gates=tuple(gate.code for gate in shut)))
+        if {gate.code for gate in shut} <= TIME_OPENS and "approvals_missing" in {gate.code for gate in shut}:
+            self._ask_to_approve(name, by)
         first, *others = shut
         also = f" Also shut: {', '.join(gate.code for gate in others)} (/promote check {name})." if others else ""
         raise Refusal(first.code, f"{name} may not be promoted: {first.detail}.", first.hint + also)
+
+    def _ask_to_approve(self, name: str, by: str) -> None:
+        """Everything else is in order: further admins are asked, unless they were asked just that already."""
+        now, plans, release = self._board.now(), self.plans(name), self._board.release(name)
+        asked = next((a for a in self._board.table(Approval) if a.release == name), None)
+        same = asked is not None and not asked.refused and (asked.digest, asked.plans) == (release.digest, plans)
+        if asked is not None and same and asked.until and datetime.fromisoformat(asked.until) > now:
+            return
+        until = stamp(now + timedelta(seconds=seconds(self._settings.policy.approvals_expire)))
+        self._board.record(by, ApprovalAsked(release=name, digest=release.digest, plans=plans, until=until))
 
     def _refuse_strange(self, release: Release, prod: str) -> None:
         """Only what was last put on prod, or was being put there, can be rolled back."""

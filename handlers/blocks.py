@@ -97,7 +97,7 @@ def release_row(release: Release, rehearsal: Run | None, on_prod: bool) -> str:
     )
 
 
-def release(release: Release, rehearsal: Run | None, on_prod: bool, needed: int) -> Message:
+def release(release: Release, rehearsal: Run | None, on_prod: bool, needed: int, approved: tuple[str, ...]) -> Message:
     """All that is known of a release; `needed` is the number of approvals that the policy asks for."""
     what = f"{release.id}: {release.app} {release.version}"
     facts = [
@@ -107,8 +107,8 @@ def release(release: Release, rehearsal: Run | None, on_prod: bool, needed: int)
     ]
     if release.scheduled:
         facts.append(f"*Promotion* {moment(release.scheduled)}, scheduled by {person(release.scheduled_by)}")
-    if needed or release.approvals:
-        given = ", ".join(person(user) for user in release.approvals) or "nobody yet"
+    if needed or approved:
+        given = ", ".join(person(user) for user in approved) or "nobody yet"
         facts.append(f"*Approved* by {given}; the policy asks for {needed}")
     parts = [section(line(release.summary, 600) or "_no summary_"), section("\n".join(facts))]
     for name, items in (("Changes", release.changes), ("Warnings", release.warnings)):

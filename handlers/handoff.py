@@ -5,6 +5,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.blocks import line, person
 from handlers import blocks
+from handlers.approvals import approved
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.envelopes import Metadata, Submitted
 from handlers.letters import plain
@@ -15,13 +16,15 @@ from plans.events import ReleaseWithdrawn
 from plans.quantities import size
 from plans.records import Release, Run
 
+TRIGGER_GONE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "trigger_expired", "invalid_trigger_id"})
+
 
 def open_form(asked: Asked, view: dict[str, object]) -> None:
-    """Raises Refusal `form_too_late` where Slack does not open it any more."""
+    """Raises Refusal `form_too_late` where Slack does not open it, or not any more."""
     try:
-        asked.client.views_open(trigger_id=asked.trigger, view=view)
+        asked.client.views_open(trigger_id=asked.trigger or "none", view=view)
     except SlackApiError as error:
-        if error.response.get("error") not in ("expired_trigger_id", "exchanged_trigger_id", "trigger_expired"):
+        if error.response.get("error") not in TRIGGER_GONE:
             raise
         message = "The form came too late for Slack to open it; nothing was done."
         raise Refusal("form_too_late", message, "Do the same again.") from None
@@ -99,7 +102,9 @@ def on_prod(deck: Deck, release: Release) -> bool:
 
 def _show(deck: Deck, asked: Asked) -> Answer:
     found = deck.board.release(asked.request.release)
-    return blocks.release(found, rehearsal(deck, found), on_prod(deck, found), deck.settings.policy.approvals)
+    return blocks.release(
+        found, rehearsal(deck, found), on_prod(deck, found), deck.settings.policy.approvals, approved(deck, found)
+    )
 
 
 def _withdrawer(deck: Deck, user: str, request: Request) -> str:

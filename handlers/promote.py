@@ -7,13 +7,14 @@ from bot.ledger import stamp
 from handlers import blocks
 from handlers.aftermath import VERBS as AFTERMATH
 from handlers.aftermath import escapes, reviews
+from handlers.approvals import VERBS as APPROVALS
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
 from handlers.stage import ON_PROD, going, run_rows, started, stop
 from handlers.times import spoken
 from handlers.words import Form
 from plans.errors import Refusal
-from plans.events import ApprovalGiven, FreezeLifted, FreezeSet, ReleaseDefective
+from plans.events import FreezeLifted, FreezeSet, ReleaseDefective
 from plans.quantities import spell
 from plans.records import Freeze, Release, Run
 
@@ -21,7 +22,7 @@ from plans.records import Freeze, Release, Run
 def _promote(deck: Deck, asked: Asked) -> Answer:
     request = asked.request
     if request.at is None:
-        return started(deck, deck.promotions.promote(request.release, by=asked.by))
+        return started(deck, deck.promotions.promote(request.release, by=asked.by, emergency=request.emergency))
     with deck.board.deciding:
         before = deck.board.release(request.release)
         release = deck.promotions.schedule(request.release, request.at, by=asked.by)
@@ -58,32 +59,6 @@ def _ages(deck: Deck, release: Release) -> dict[str, float]:
 
 def _rollback(deck: Deck, asked: Asked) -> Answer:
     return started(deck, deck.promotions.rollback(asked.request.release, by=asked.by))
-
-
-def _approve(deck: Deck, asked: Asked) -> Answer:
-    board, by = deck.board, asked.by
-    with board.deciding:
-        release = board.release(asked.request.release)
-        gone = release.withdrawn if release.withdrawn is not None else release.defective
-        if gone is not None:
-            code = "withdrawn" if release.withdrawn is not None else "defective"
-            raise Refusal(code, f"{release.id} is {code}: {gone or 'no reason was given'}.", "Look: /handoff list")
-        if release.by == by:
-            message = f"You handed {release.id} off, so your approval does not count."
-            raise Refusal("same_person", message, "Another admin approves it.")
-        if release.approvals.get(by) == release.digest:
-            return blocks.said(f"You approved {release.id} before: it counts once. {_approved(deck, release)}")
-        board.record(by, ApprovalGiven(release=release.id, digest=release.digest))
-        release = board.release(release.id)
-    return blocks.said(f"Your approval of {release.id} is on the ledger. {_approved(deck, release)}")
-
-
-def _approved(deck: Deck, release: Release) -> str:
-    needed = deck.settings.policy.approvals
-    count = len(release.approvals)
-    if not needed:
-        return "The policy asks for none."
-    return f"{count} of {needed} are given; that of who promotes it does not count."
 
 
 def _defective(deck: Deck, asked: Asked) -> Answer:
@@ -179,12 +154,7 @@ PROMOTE = verbs(
         "admins",
         _rollback,
     ),
-    Verb(
-        Form("approve", ("release",), "/promote approve R-1"),
-        "A further admin's yes, where the policy asks for it.",
-        "admins",
-        _approve,
-    ),
+    *APPROVALS,
     Verb(
         Form("defective", ("release", "reason"), "/promote defective R-1 REASON"),
         "Marks it, so that it cannot be promoted (again). `/promote defective R-1 loses orders at night`",
@@ -213,8 +183,9 @@ PROMOTE = verbs(
     ),
     Verb(Form("help", ("reason?",), "/promote help"), "This.", EVERYBODY, _help, at_once=True),
     otherwise=Verb(
-        Form("", ("release", "at?"), "/promote R-1 [at 22:00]"),
-        "Brings it to prod, now or at that time, if every gate is open. `/promote R-2 at 2026-11-24 22:00`",
+        Form("", ("release", "at?", "emergency?"), "/promote R-1 [at 22:00 | emergency REASON]"),
+        "Brings it to prod, now or at that time, if every gate is open; in an emergency past a freeze, a rehearsal that"
+        " is too old and missing approvals, and past nothing else. `/promote R-2 at 2026-11-24 22:00`",
         "admins",
         _promote,
     ),

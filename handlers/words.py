@@ -21,8 +21,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. A field that the verb does not take, or that was left out, is empty.
 
     `release` is written R-1; `question` is that of the run where it was named; `file` the id of an uploaded one; `at`
-    is aware, in the configured timezone; `name` is a fact's, an escape's (E-1) or what a review is of; `text` is the
-    rest of the line: a reason or a note.
+    is aware, in the configured timezone; `name` is a fact's, an escape's (E-1) or what a review is of;
+    `emergency` is the reason for one; `text` is the rest of the line: a reason or a note.
     """
 
     verb: str
@@ -32,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""
     choice: str = ""
     now: bool = False
+    emergency: str = ""
     source: str = ""
     name: str = ""
     file: str = ""
@@ -257,6 +258,26 @@ def _subject(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
     return after
 
 
+def _emergency(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """`emergency` and the reason for it."""
+    word, reason = split(rest)
+    if token(word) != "emergency":
+        return rest
+    if not reason:
+        raise Refusal("missing_word", "An emergency needs a reason.", f"Type: {usage}")
+    found["emergency"] = reason
+    return ""
+
+
+def _asked(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """Which question a button answers: the beginning of a digest."""
+    word, after = split(rest)
+    if re.fullmatch(r"[0-9a-f]{12}", token(word)):
+        found["name"] = token(word)
+        return after
+    return rest
+
+
 def _reason(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
     if rest:
         found["text"] = rest
@@ -293,6 +314,8 @@ _READERS = {
     "name": _name,
     "escape": _escape,
     "subject": _subject,
+    "emergency": _emergency,
+    "asked": _asked,
     "reason": _reason,
 }
 _FIELDS = {"in": "environment", "until": "at", "day": "at", "escape": "name", "subject": "name", "reason": "text"}

@@ -130,12 +130,6 @@ def _freeze_lifted(documents: Documents, entry: e.Entry, event: e.FreezeLifted) 
     return {("freezes", "now"): None} | notice(entry)
 
 
-def _approval_given(documents: Documents, entry: e.Entry, event: e.ApprovalGiven) -> Changes:
-    found = release(documents, event.release)
-    approvals = (found.approvals if found else {}) | {entry.by: event.digest}
-    return change_release(documents, event.release, approvals=approvals) | notice(entry)
-
-
 _FOLDS: dict[type[Any], Fold] = {
     **run_folds.FOLDS,
     **rule_folds.FOLDS,
@@ -153,5 +147,4 @@ _FOLDS: dict[type[Any], Fold] = {
     e.EnvironmentUnlocked: _unlocked,
     e.FreezeSet: _freeze_set,
     e.FreezeLifted: _freeze_lifted,
-    e.ApprovalGiven: _approval_given,
 }

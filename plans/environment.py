@@ -123,6 +123,7 @@ class Policy(Config, frozen=True, kw_only=True):
     rehearsal_max_age: Duration = "7d"
     separate_duties: bool = True
     approvals: int = 0
+    approvals_expire: Duration = "24h"
     watch: tuple[Duration, ...] = ("10m", "30m", "45m")
     inspection: Duration = "2h"
     snapshot_max_age: Duration = "72h"

@@ -266,8 +266,11 @@ class FreezeLifted(Event, frozen=True, kw_only=True, tag="freeze.lifted"):
 
 
 class ApprovalGiven(Event, frozen=True, kw_only=True, tag="approval.given"):
+    """`plans`: the digest of what was rehearsed, as it was then: an approval is of nothing else."""
+
     release: str
     digest: str
+    plans: str = ""
 
 
 class WatchChecked(Event, frozen=True, kw_only=True, tag="watch.checked"):

@@ -8,7 +8,7 @@ import msgspec
 from plans.environment import Policy
 from plans.quantities import seconds, spell
 from plans.records import EnvironmentState, Freeze, Release, Run
-from plans.rule_records import Difference, Escape, Outside
+from plans.rule_records import Approval, Difference, Escape, Outside
 
 EMERGENCY_OPENS = frozenset({"frozen", "rehearsal_too_old", "approvals_missing"})
 """Gates that an admin may open in an emergency, with a reason and a review afterwards; never another one."""
@@ -47,6 +47,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     outside: Outside | None = None
     differences: tuple[Difference, ...] = ()
     escapes: tuple[Escape, ...] = ()
+    approval: Approval | None = None
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -198,13 +199,28 @@ def _same_person(case: Case) -> Gate:
     return Gate("same_person", same, detail, "Another admin must promote what you handed off.")
 
 
+def counted(approval: Approval | None, release: Release, plans: str, policy: Policy, now: datetime) -> tuple[str, ...]:
+    """Whose approvals hold now: of these bytes and plans, not expired, not by who handed it off; none once refused."""
+    if approval is None or approval.refused or (approval.digest, approval.plans) != (release.digest, plans):
+        return ()
+    lasts = seconds(policy.approvals_expire)
+    given = approval.given.items()
+    young = (who for who, at in given if (now - _time(at)).total_seconds() < lasts)
+    return tuple(who for who in young if who != release.by)
+
+
 def _approvals_missing(case: Case) -> Gate:
-    given = [who for who, digest in case.release.approvals.items() if digest == case.release.digest]
-    counted = [who for who in given if who not in (case.by, case.release.by)]
-    missing = case.policy.approvals - len(counted)
-    detail = f"{len(counted)} of {case.policy.approvals} needed"
+    approval, policy = case.approval, case.policy
     hint = f"Further admins type /promote approve {case.release.id}"
-    return Gate("approvals_missing", missing > 0, detail, hint)
+    if policy.approvals and approval is not None and approval.refused:
+        detail = f"refused by <@{approval.refused_by}>: {approval.refused}"
+        return Gate("approvals_missing", True, detail, f"Talk about it; then ask anew: /promote {case.release.id}")
+    holding = [who for who in counted(approval, case.release, case.plans, policy, case.now) if who != case.by]
+    detail = f"{len(holding)} of {policy.approvals} needed"
+    void = len(approval.given) - len(holding) if approval is not None else 0
+    if void > 0:
+        detail += f"; {void} do not count (expired, something was changed since, or of who hands off or promotes)"
+    return Gate("approvals_missing", policy.approvals > len(holding), detail, hint)
 
 
 def _frozen(case: Case) -> Gate:

@@ -23,7 +23,6 @@ class Release(Document, frozen=True, kw_only=True):
     defective: str | None = None
     rehearsal: int | None = None
     promotion: int | None = None
-    approvals: dict[str, str] = {}
     scheduled: str | None = None
     scheduled_by: str = ""
     messages: dict[str, str] = {}

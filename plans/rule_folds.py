@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from plans import rule_events as e
-from plans.events import Entry
+from plans.events import ApprovalGiven, Entry
 from plans.folds import Changes, Documents, Fold, change_run, due, notice, run
 from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Tried, Waiver
 
@@ -110,6 +110,10 @@ def _review_given(documents: Documents, entry: Entry, event: e.ReviewGiven) -> C
 
 
 def _approval_asked(documents: Documents, entry: Entry, event: e.ApprovalAsked) -> Changes:
+    key = ("approvals", event.release)
+    before = documents.get(key)
+    same = isinstance(before, Approval) and (before.digest, before.plans) == (event.digest, event.plans)
+    given = before.given if isinstance(before, Approval) and same else {}
     asked = Approval(
         release=event.release,
         digest=event.digest,
@@ -117,16 +121,28 @@ def _approval_asked(documents: Documents, entry: Entry, event: e.ApprovalAsked) 
         asked_by=entry.by,
         at=entry.at,
         until=event.until,
+        given=given,
     )
-    return {("approvals", event.release): asked} | notice(entry)
+    return {key: asked} | notice(entry)
+
+
+def _approval_given(documents: Documents, entry: Entry, event: ApprovalGiven) -> Changes:
+    key = ("approvals", event.release)
+    found = documents.get(key)
+    same = isinstance(found, Approval) and (found.digest, found.plans) == (event.digest, event.plans)
+    if not isinstance(found, Approval) or not same or found.refused:
+        found = Approval(
+            release=event.release, digest=event.digest, plans=event.plans, asked_by="", at=entry.at, until=""
+        )
+    return {key: replace(found, given=found.given | {entry.by: entry.at})} | notice(entry)
 
 
 def _approval_refused(documents: Documents, entry: Entry, event: e.ApprovalRefused) -> Changes:
     key = ("approvals", event.release)
     found = documents.get(key)
     if not isinstance(found, Approval):
-        return {}
-    return {key: replace(found, refused=event.reason, refused_by=entry.by)} | notice(entry)
+        found = Approval(release=event.release, digest="", plans="", asked_by="", at=entry.at, until="")
+    return {key: replace(found, given={}, refused=event.reason, refused_by=entry.by)} | notice(entry)
 
 
 def _escape_recorded(documents: Documents, entry: Entry, event: e.EscapeRecorded) -> Changes:
@@ -180,6 +196,7 @@ FOLDS: dict[type[Any], Fold] = {
     e.PromotionForced: _promotion_forced,
     e.ReviewGiven: _review_given,
     e.ApprovalAsked: _approval_asked,
+    ApprovalGiven: _approval_given,
     e.ApprovalRefused: _approval_refused,
     e.EscapeRecorded: _escape_recorded,
     e.EscapeTried: _escape_tried,

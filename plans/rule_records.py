@@ -64,9 +64,10 @@ class Review(Document, frozen=True, kw_only=True):
 
 
 class Approval(Document, frozen=True, kw_only=True):
-    """A release that further admins were asked to approve: these bytes, with these plans, until then.
+    """What further admins say to a promotion: of these bytes, with these plans (the digest of what was rehearsed).
 
-    `given`: who said yes, and when; `refused` the reason of who said no, which ends it.
+    `asked_by` and `until`, where they were asked; `given`: who said yes, and when; `refused` the reason of who said no,
+    which ends it.
     """
 
     release: str

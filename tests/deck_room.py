@@ -54,7 +54,7 @@ environments:
     hosts: {{web: {{ssh: {{host: c-web, {ssh}}}}}}}
 apps:
   webshop:
-    {{tests: webshop.tests.yaml, staging: staging, prod: prod, facts: [{{name: schema, on: db, run: "sqlite3 .schema"}}]}}
+    {{tests: webshop.tests.yaml, staging: staging, prod: prod, facts: [{{name: schema, on: db, run: dump}}]}}
   crm: {{tests: crm.tests.yaml, staging: crm-staging, prod: crm-prod}}
 """
 SSH = "user: u, key_file: key, known_hosts: known"

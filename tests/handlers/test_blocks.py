@@ -30,7 +30,6 @@ RELEASE = Release(
     warnings=(NASTY,) * 300,
     scheduled=AT,
     scheduled_by="U02ADMIN",
-    approvals={"U02ADMIN": "a" * 64},
 )
 QUESTION = Question(number=1, step=3, host=None, why=NASTY, choices=("retry", "skip"), role="admins", at=AT)
 RUN = Run(
@@ -66,8 +65,8 @@ GATES = tuple(Gate("withdrawn", True, NASTY, NASTY) for _ in range(30))
         blocks.listing("Freeze", [blocks.freeze_row(Freeze(until=AT, reason=NASTY, by="U1", at=AT))], none=""),
         blocks.handed_off("webshop 2.4.1 is R-1 now.", ()),
         blocks.handed_off("webshop 2.4.1 is R-1 now.", (NASTY,) * 300),
-        blocks.release(RELEASE, ENDED, on_prod=False, needed=2),
-        blocks.release(replace(RELEASE, withdrawn=NASTY), None, on_prod=False, needed=0),
+        blocks.release(RELEASE, ENDED, on_prod=False, needed=2, approved=("U02ADMIN",)),
+        blocks.release(replace(RELEASE, withdrawn=NASTY), None, on_prod=False, needed=0, approved=()),
         blocks.gates(RELEASE, GATES, {"withdrawn": 12.0}),
         *(blocks.helped(command, verbs) for command, verbs in COMMANDS.items()),
     ],

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
 
+from bot.blocks import actions, button
 from plans.events import StepStarted
 
 
@@ -143,3 +144,79 @@ def test_a_promotion_is_stopped(deck: DeckRoom) -> None:
     deck.types(ADMIN, "/stage check staging")
     assert "Run 2 (promotion of webshop 2.4.1 to prod (R-1)) stops" in deck.types(ADMIN, "/promote abort")
     assert "stopped at once" in deck.types(ADMIN, "/promote abort 2 now")
+
+
+def test_a_no_ends_what_was_approved_and_is_asked_anew(opened: Callable[[str], DeckRoom]) -> None:
+    deck = opened("policy: {approvals: 1}\n")
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN2, "/promote approve R-1")
+    deck.types(ADMIN, "/promote R-1 at 2030-07-01 22:00")
+    told = deck.types(ADMIN2, "/promote refuse R-1 not on a Friday")
+    assert "is refused, with your reason. It is not scheduled any more." in told
+    assert deck.records("promotion.unscheduled")[0]["reason"] == f"refused by <@{ADMIN2}>: not on a Friday"
+    assert "refused by" in deck.types(ADMIN, "/promote R-1")
+    deck.types(ADMIN2, "/promote approve R-1")
+    assert "Run 2 started" in deck.types(ADMIN, "/promote R-1")
+
+
+def test_who_promotes_asks_for_the_approvals_once_and_only_where_nothing_else_is_shut(
+    opened: Callable[[str], DeckRoom],
+) -> None:
+    deck = opened("policy: {approvals: 1}\n")
+    deck.release()
+    assert "not_rehearsed" in deck.types(ADMIN, "/promote R-1")
+    assert deck.records("approval.asked") == []
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote R-1")
+    deck.types(ADMIN, "/promote R-1")
+    (asked,) = deck.records("approval.asked")
+    assert (asked["release"], asked["by"]) == ("R-1", ADMIN)
+
+
+def test_the_button_of_a_question_that_is_void_approves_nothing(opened: Callable[[str], DeckRoom]) -> None:
+    deck = opened("policy: {approvals: 1}\n")
+    deck.release()
+    deck.rehearsed("R-1")
+    old = deck.shows(actions(button("Approve", "approve", "R-1 0123456789ab")))
+    assert "question_void" in deck.presses(ADMIN2, old, "approve")
+    now = deck.deck.promotions.plans("R-1")[:12]
+    present = deck.shows(actions(button("Approve", "approve", f"R-1 {now}")))
+    assert "1 of 1 are given" in deck.presses(ADMIN2, present, "approve")
+
+
+def test_an_approval_expires(opened: Callable[[str], DeckRoom]) -> None:
+    deck = opened("policy: {approvals: 1, approvals_expire: 1h}\n")
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN2, "/promote approve R-1")
+    deck.ahead += timedelta(hours=2)
+    assert "0 of 1 needed; 1 do not count" in deck.types(ADMIN, "/promote R-1")
+
+
+def test_an_emergency_goes_past_a_freeze_and_wants_a_review(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote freeze holidays")
+    assert "frozen" in deck.types(ADMIN, "/promote R-1")
+    assert "missing_word" in deck.types(ADMIN, "/promote R-1 emergency")
+    assert "Run 2 started" in deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    (forced,) = deck.records("promotion.forced")
+    assert (forced["gates"], forced["reason"], forced["by"]) == (["frozen"], "customers cannot pay", ADMIN)
+    assert "R-1 was promoted past frozen" in deck.types(ADMIN2, "/promote review prod well done")
+    assert "is on the ledger" in deck.types(ADMIN2, "/promote review R-1 the freeze had a hole")
+
+
+def test_an_emergency_goes_past_nothing_else(deck: DeckRoom) -> None:
+    deck.release()
+    assert "not_rehearsed" in deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    deck.rehearsed("R-1", "failed")
+    assert "rehearsal_failed" in deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    assert deck.records("promotion.forced") == []
+
+
+def test_the_calendar_freezes_too(opened: Callable[[str], DeckRoom]) -> None:
+    deck = opened("policy: {freezes: [{weekly: mon 00:00 - mon 00:00, reason: closed for good}]}\n")
+    deck.release()
+    deck.rehearsed("R-1")
+    assert "closed for good" in deck.types(ADMIN, "/promote R-1")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from deck_room import ADMIN, ADMIN2, DEV, DeckRoom, bolt, command
+from msgspec.structs import replace
 
 from bot.blocks import actions, button
 from bot.ctl import Peer, Reply
@@ -35,6 +36,14 @@ def rehearsed(deck: DeckRoom) -> None:
 def scheduled(deck: DeckRoom) -> None:
     rehearsed(deck)
     deck.types(ADMIN, "/promote R-1 at 2030-07-01 22:00")
+
+
+def unapproved(deck: DeckRoom) -> None:
+    """A policy that asks for an approval."""
+    rehearsed(deck)
+    config = deck.settings.config
+    policy = replace(config.policy, approvals=1)
+    object.__setattr__(deck.deck, "settings", replace(deck.settings, config=replace(config, policy=policy)))
 
 
 def promoted(deck: DeckRoom) -> None:
@@ -124,6 +133,7 @@ TYPED = {
     "promote review": Case("/promote review prod all is well", "nothing_to_review", "review.given", by_hand),
     "promote escape": Case("/promote escape R-1 totals are wrong", "already_recorded", "escape.recorded", on_prod),
     "promote accept": Case("/promote accept E-1 rare", "already_closed", "escape.closed", escaped),
+    "promote refuse": Case("/promote refuse R-1 not now", "already_refused", "approval.refused", unapproved),
     "promote": Case("/promote R-1", "busy", "run.started", rehearsed),
     "promote at": Case("/promote R-1 at 2030-07-01 22:00", "already_scheduled", "promotion.scheduled", rehearsed),
     "promote rollback": Case("/promote rollback R-1", "busy", "run.started", promoted),

@@ -10,6 +10,7 @@ from plans.engine import RESTARTS, STAGING, TRIES
 from plans.environment import Policy
 from plans.phases import Plan, Planned
 from plans.records import Freeze, Run
+from plans.rule_records import Approval
 
 Attempt = tuple[int, int, str | None, int]
 """Run, step, host, attempt."""
@@ -89,7 +90,8 @@ class Witness:
         for freeze in board.table(Freeze):
             assert freeze.until is not None
             assert datetime.fromisoformat(freeze.until) <= now
-        approved = {who for who, digest in release.approvals.items() if digest == release.digest}
+        of = (a for a in board.table(Approval) if a.release == release.id and a.digest == release.digest)
+        approved = {who for approval in of if approval.plans == started.plans for who in approval.given}
         assert len(approved - {entry.by, release.by}) >= self._policy.approvals
         others = [run for run in board.table(Run) if run.holds and run.environment == started.environment]
         assert [run.number for run in others] == [started.run]

@@ -13,6 +13,8 @@ from plans import events as e
 from plans.board import apply
 from plans.engine import Perform
 from plans.records import TABLES, AnyDocument, Due, Kept, Key
+from plans.rule_events import ApprovalAsked, ApprovalRefused
+from plans.rule_records import Approval
 from plans.steps import Run as Command
 
 OWN = plan(
@@ -168,8 +170,26 @@ class TestReleases:
             assert story.tell(event).release().scheduled is None
 
     def test_an_approval_is_of_the_bytes_and_of_a_person(self) -> None:
-        story = Story().tell(handed_off()).tell(e.ApprovalGiven(release="R-1", digest=DIGEST), by="U05OTHER")
-        assert story.release().approvals == {"U05OTHER": DIGEST}
+        given = e.ApprovalGiven(release="R-1", digest=DIGEST, plans="p")
+        story = Story().tell(handed_off()).tell(given, by="U05OTHER").tell(given, by="U06ADMIN2")
+        approval = story.documents["approvals", "R-1"]
+        assert isinstance(approval, Approval)
+        assert (approval.digest, approval.plans, list(approval.given)) == (DIGEST, "p", ["U05OTHER", "U06ADMIN2"])
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            e.ApprovalGiven(release="R-1", digest=DIGEST, plans="other"),
+            ApprovalAsked(release="R-1", digest=DIGEST, plans="other", until=""),
+            ApprovalRefused(release="R-1", reason="not now"),
+        ],
+    )
+    def test_an_approval_is_void_when_something_changed_and_when_somebody_refuses(self, event: e.AnyEvent) -> None:
+        given = e.ApprovalGiven(release="R-1", digest=DIGEST, plans="p")
+        story = Story().tell(handed_off()).tell(given, by="U05OTHER").tell(event, by="U06ADMIN2")
+        approval = story.documents["approvals", "R-1"]
+        assert isinstance(approval, Approval)
+        assert "U05OTHER" not in approval.given
 
 
 class TestProd:

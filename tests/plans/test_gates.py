@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from plans.environment import Policy
 from plans.gates import EMERGENCY_OPENS, Case, Gate, Moved, gates, shut
 from plans.records import EnvironmentState, Freeze, Release, Run
-from plans.rule_records import Difference, Escape, Outside
+from plans.rule_records import Approval, Difference, Escape, Outside
 
 
 def at(ago: timedelta) -> str:
@@ -207,21 +207,43 @@ def test_what_may_be_promoted_has_no_gate_shut() -> None:
     assert shut(CASE) == ()
 
 
+def approved(*given: str, **changes: Any) -> Case:
+    """A policy that asks for two, and who gave theirs an hour ago."""
+    hour = at(timedelta(hours=1))
+    approval = Approval(
+        release="R-2",
+        digest=DIGEST,
+        plans="plans",
+        asked_by="U02ADMIN",
+        at=hour,
+        until="",
+        given=dict.fromkeys(given, hour),
+    )
+    return replace(ruled(approvals=2), approval=replace(approval, **changes))
+
+
 @pytest.mark.parametrize(
-    ("given", "by", "counted"),
+    ("of", "said", "shut_"),
     [
-        ({"U05OTHER": DIGEST}, "U02ADMIN", 1),
-        ({"U05OTHER": DIGEST, "U06THIRD": DIGEST}, "U02ADMIN", 2),
-        ({"U02ADMIN": DIGEST}, "U02ADMIN", 0),
-        ({"U01DEV": DIGEST}, "U02ADMIN", 0),
-        ({"U05OTHER": "other bytes"}, "U02ADMIN", 0),
+        (approved("U05OTHER"), "1 of 2 needed", True),
+        (approved("U05OTHER", "U06THIRD"), "2 of 2 needed", False),
+        (approved("U02ADMIN", "U05OTHER"), "1 of 2 needed; 1 do not count", True),  # who promotes
+        (approved("U01DEV", "U05OTHER"), "1 of 2 needed; 1 do not count", True),  # who handed it off
+        (approved("U05OTHER", "U06THIRD", digest="other bytes"), "0 of 2 needed; 2 do not count", True),
+        (approved("U05OTHER", "U06THIRD", plans="before"), "0 of 2 needed; 2 do not count", True),
+        (approved(given={"U05OTHER": at(timedelta(hours=25)), "U06THIRD": at(timedelta(hours=23))}), "1 of 2", True),
+        (approved(refused="not on a Friday", refused_by="U06THIRD"), "refused by <@U06THIRD>: not on a Friday", True),
     ],
 )
-def test_who_counts_as_a_further_admin(given: dict[str, str], by: str, counted: int) -> None:
-    of = replace(ruled(approvals=2), release=replace(RELEASE, approvals=given), by=by)
+def test_whose_yes_counts(of: Case, said: str, shut_: bool) -> None:
     found = gate("approvals_missing", of)
-    assert found.detail == f"{counted} of 2 needed"
-    assert found.shut is (counted < 2)
+    assert said in found.detail
+    assert found.shut is shut_
+
+
+def test_where_none_is_asked_for_a_no_shuts_nothing() -> None:
+    of = replace(approved(refused="no", refused_by="U06THIRD"), policy=Policy())
+    assert not gate("approvals_missing", of).shut
 
 
 @pytest.mark.parametrize(("code", "of", "detail", "hint"), SHUT)
