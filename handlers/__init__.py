@@ -43,17 +43,19 @@ def register(app: "App", deck: Deck, clock: Callable[[], float] = time.monotonic
         """
         from slack_bolt import BoltResponse
 
-        if seen.before(body.get("trigger_id", "")):
+        try:
+            said = context["envelope"] = envelope(body)
+        except Refusal as strange:
+            log.warning("an envelope was left out: %s", strange)
+            return BoltResponse(status=400)
+        if said is None:
+            return BoltResponse(status=404)
+        if seen.before(said.trigger_id or ""):
             return BoltResponse(status=409)
         if "arrived" not in context:
             context["arrived"] = clock()
         elif reception.late(context["arrived"], "what waited for a listener"):
             return BoltResponse(status=409)
-        try:
-            context["envelope"] = envelope(body)
-        except Refusal as strange:
-            log.warning("an envelope was left out: %s", strange)
-            return BoltResponse(status=400)
         next()
         return None
 

@@ -73,6 +73,7 @@ class Submitted(msgspec.Struct, frozen=True):
     """A form that was sent: by whom, what it was opened with, and what was entered, by block and name of the field."""
 
     by: str
+    trigger_id: str | None
     about: Metadata
     values: dict[str, dict[str, Entered]]
 
@@ -93,6 +94,7 @@ class _View(msgspec.Struct, frozen=True):
 class _Form(msgspec.Struct, frozen=True):
     user: Named
     view: _View
+    trigger_id: str | None = None
 
 
 def envelope(body: dict[str, Any]) -> Typed | Pressed | Submitted | None:
@@ -105,7 +107,7 @@ def envelope(body: dict[str, Any]) -> Typed | Pressed | Submitted | None:
         if body.get("type") == "view_submission":
             form = msgspec.convert(body, _Form)
             about = msgspec.json.decode(form.view.private_metadata, type=Metadata)
-            return Submitted(form.user.id, about, form.view.state.values)
+            return Submitted(form.user.id, form.trigger_id, about, form.view.state.values)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise Refusal("strange_envelope", f"Slack does not send this: {error}.", "Nothing was done.") from None
     return None

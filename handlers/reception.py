@@ -102,7 +102,7 @@ class Reception:
             if said.status_code == 200:
                 return
             log.warning("Slack did not take an answer at its address: %s %s", said.status_code, said.body)
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: that is no address
             log.warning("Slack did not take an answer at its address: %s", error)
         try:
             client.chat_postEphemeral(
