@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import bench_hosts, bench_ledger, bench_vms
+from bot import bench_commands, bench_hosts, bench_ledger, bench_vms
 from bot.__main__ import run
 from bot.bench_history import write_history
 from bot.board import Board
@@ -94,3 +94,23 @@ def test_a_history_is_a_ledger_that_anybody_can_verify_and_in_which_releases_cam
     assert deployed[:5] == ("R-1", "R-2", "R-3", "R-4", "R-5")
     assert len(list(board.table(Due))) <= 1, "what is called for is posted"
     board.close()
+
+
+def test_commands_to_a_bot_with_four_runs_are_acknowledged_answered_and_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, few in (("PER_SECOND", 20), ("OTHER_SECONDS", 1)):
+        monkeypatch.setattr(bench_commands, name, few)
+    code = run(["bench", "commands", "--seconds", "3"])
+    told = json.loads(capsys.readouterr().out)
+    assert code == (0 if told["ok"] else 1)
+    aims = told["aims"]
+    assert told["ok"] == all(aims.values())
+    assert aims["four_runs_went_on"]
+    assert aims["nothing_dropped"]
+    assert aims["nothing_run_after_3_s"]
+    assert told["commands"] == 60
+    assert told["effects"] > 0
+    for measured in ("idle", "busy", "bolt_as_it_comes"):
+        spread = told[f"{measured}_ack_ms"]
+        assert 0 < spread["p50"] <= spread["p99"] <= spread["max"]
