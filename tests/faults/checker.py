@@ -3,41 +3,37 @@
 It knows nothing of the bot's code: what it holds the records against is CONTRACT.md.
 """
 
-import hashlib
-import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
-Record = dict[str, Any]
+from faults.accounts import (
+    Act,
+    Record,
+    Story,
+    act_of,
+    due,
+    epoch_of,
+    mark_of,
+    milliseconds,
+    name_of,
+    phase_of,
+    place_of,
+    verified,
+)
 
 LOST, TWICE, ORDER, WRONG = "lost", "twice", "out of order", "wrong"
 """WRONG: what is neither of the three, and yet not as it should be: a verdict, a line of the ledger."""
 
-_JOB = re.compile(r"[^/]+/(\d+)-(\d+)-(\d+)-([^/-]+)(?:-(\d+))?/")
 _NAMED = re.compile(r"\bR-\d+\b|\b[Rr]un \d+\b")
 
 
 class Finding(NamedTuple):
     kind: str
     what: str
-
-
-class Act(NamedTuple):
-    """One line of a host's own record: a command began, failed or ended, at that time (milliseconds since 1970)."""
-
-    at: int
-    vm: str
-    job: str
-    word: str
-    run: int
-    step: int
-    attempt: int
 
 
 @dataclass(frozen=True)
@@ -63,10 +59,10 @@ class Evidence:
 def check(evidence: Evidence) -> list[Finding]:
     """Everything that is not as it was promised, once all runs have ended and all is told."""
     records, broken = verified(evidence.lines)
-    acts = [act for line in evidence.acts if (act := _act(line))]
+    acts = [act for line in evidence.acts if (act := act_of(line))]
     story = Story(records)
     return [
-        *broken,
+        *([Finding(WRONG, broken)] if broken else []),
         *_in_time(records),
         *_steps_ended(story),
         *_steps_in_order(story),
@@ -81,106 +77,9 @@ def check(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def verified(lines: Iterable[bytes]) -> tuple[list[Record], list[Finding]]:
-    """The records up to the first line that is not what was written, and what is wrong with that (CONTRACT.md, 7)."""
-    records: list[Record] = []
-    prev = "0" * 64
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            bare = {key: value for key, value in record.items() if key != "hash"}
-        except (ValueError, AttributeError):
-            return records, [Finding(WRONG, f"line {number} of the ledger is no record")]
-        text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        whole = record.get("hash") == hashlib.sha256(text.encode()).hexdigest()
-        if not whole or record["prev"] != prev or record["seq"] != number:
-            return records, [Finding(WRONG, f"line {number} of the ledger is not what was written")]
-        prev = record["hash"]
-        records.append(record)
-    return records, []
-
-
-class Story:
-    """The ledger's records by run."""
-
-    def __init__(self, records: list[Record]) -> None:
-        self.records = records
-        self.runs: dict[int, list[Record]] = defaultdict(list)
-        for record in records:
-            if (number := record["data"].get("run")) is not None:
-                self.runs[number].append(record)
-
-    def of(self, run: int, kind: str) -> list[Record]:
-        return [record for record in self.runs[run] if record["type"] == kind]
-
-    def on_prod(self, run: int) -> bool:
-        return self.of(run, "run.started")[0]["data"]["kind"] in ("promotion", "rollback")
-
-    def end(self, run: int) -> Record | None:
-        return next(iter(self.of(run, "run.finished")), None)
-
-    def restarts(self, run: int) -> list[int]:
-        """When it began anew, in milliseconds since 1970."""
-        return [_ms(record["at"]) for record in self.of(run, "run.restarted")]
-
-
-def due(records: list[Record]) -> set[str]:
-    """The keys of the messages that these records call for. A phase is told by its last own step, so it has several."""
-    keys: set[str] = set()
-    restarts: Counter[int] = Counter()
-    for record in records:
-        data = record["data"]
-        match record["type"]:
-            case "run.restarted":
-                restarts[data["run"]] += 1
-                keys.add(f"run/{data['run']}/restart/{restarts[data['run']]}")
-            case "package.handed_off":
-                keys.add(f"release/{data['release']}")
-            case "run.started":
-                keys.add(f"run/{data['run']}")
-            case "run.paused":
-                keys.add(f"run/{data['run']}/question/{data['question']}")
-            case "watch.checked":
-                keys.add(f"run/{data['run']}/mark/{data['mark']}")
-            case "run.finished":
-                keys.add(f"run/{data['run']}/end")
-            case kind if kind in _NOTICES:
-                keys.add(f"notice/{record['seq']}")
-            case "config.loaded" if data["changed"]:
-                keys.add(f"notice/{record['seq']}")
-    return keys | _due_of_steps(records)
-
-
-_NOTICES = (
-    "release.withdrawn", "release.defective", "promotion.scheduled", "promotion.unscheduled", "isolation.attested",
-    "environment.locked", "environment.unlocked", "freeze.set", "freeze.lifted", "approval.given",
-)  # fmt: skip
-
-
-def _due_of_steps(records: list[Record]) -> set[str]:
-    """Every step that somebody wrote and that went through on all of its hosts is told; a watch tells by its marks."""
-    begun: dict[tuple[int, int], Record] = {}
-    well: dict[tuple[int, int], set[str | None]] = defaultdict(set)
-    keys = set()
-    for record in records:
-        data = record["data"]
-        if record["type"] == "step.started":
-            begun[data["run"], data["step"]] = data
-        if record["type"] == "run.restarted":
-            for gone in [place for place in well if place[0] == data["run"]]:
-                del well[gone]
-        if record["type"] == "step.finished":
-            place = data["run"], data["step"]
-            step = begun.get(place)
-            well[place] |= {data["host"]} if data["outcome"] == "ok" else set()
-            if step and step["written"] and step["phase"] != "watch" and len(well[place]) == step["of"]:
-                keys.add(f"run/{data['run']}/step/{data['step']}/{data['attempt']}")
-    return keys
-
-
 def _in_time(records: list[Record]) -> Iterator[Finding]:
     for one, other in pairwise(records):
-        if _ms(other["at"]) < _ms(one["at"]):
+        if milliseconds(other["at"]) < milliseconds(one["at"]):
             yield Finding(ORDER, f"record {other['seq']} is of {other['at']}, the one before it of {one['at']}")
 
 
@@ -197,8 +96,8 @@ def _steps_ended(story: Story) -> Iterator[Finding]:
             yield Finding(TWICE, f"run {run} was started twice")
         for late in records[records.index(ends[0]) + 1 :]:
             yield Finding(ORDER, f"run {run} had ended when {late['type']} was written down ({late['seq']})")
-        begun = Counter(_place(record) for record in story.of(run, "step.started"))
-        ended = Counter(_place(record) for record in story.of(run, "step.finished"))
+        begun = Counter(place_of(record) for record in story.of(run, "step.started"))
+        ended = Counter(place_of(record) for record in story.of(run, "step.finished"))
         said = bool(ends[0]["data"]["reason"]) or bool(story.restarts(run))
         for place in begun | ended:
             if ended[place] > begun[place]:
@@ -222,9 +121,9 @@ def _steps_in_order(story: Story) -> Iterator[Finding]:
                 if waiting := {step for step in open_places.values() if step != data["step"]}:
                     yield Finding(ORDER, f"run {run}: step {data['step']} began while {sorted(waiting)} had no end")
                 highest = data["step"]
-                open_places[_place(record)] = data["step"]
-            if record["type"] == "step.finished" and open_places.pop(_place(record), None) is None:
-                yield Finding(ORDER, f"run {run}: an end of {_place(record)} that had not begun ({record['seq']})")
+                open_places[place_of(record)] = data["step"]
+            if record["type"] == "step.finished" and open_places.pop(place_of(record), None) is None:
+                yield Finding(ORDER, f"run {run}: an end of {place_of(record)} that had not begun ({record['seq']})")
 
 
 def _executed(story: Story, acts: list[Act], noted: frozenset[str]) -> Iterator[Finding]:
@@ -240,7 +139,7 @@ def _executed(story: Story, acts: list[Act], noted: frozenset[str]) -> Iterator[
         well = Counter(
             (run, d["step"], d["attempt"])
             for d in (record["data"] for record in story.of(run, "step.finished"))
-            if d["outcome"] == "ok" and _name(story, run, d["step"]) in noted
+            if d["outcome"] == "ok" and name_of(story, run, d["step"]) in noted
         )
         for place, hosts in well.items():
             for word in ("begin", "end"):
@@ -251,17 +150,17 @@ def _executed(story: Story, acts: list[Act], noted: frozenset[str]) -> Iterator[
 
 
 def _executed_once(story: Story, acts: list[Act], safe: frozenset[str]) -> Iterator[Finding]:
-    """No job twice; no step again that nobody let run again, unless it is `rerun: safe` or the run began anew."""
+    """No job twice; no step again that nobody let, unless it is `rerun: safe` or of a watch, or the run began anew."""
     begun = [act for act in acts if act.word == "begin"]
-    jobs = Counter((act.vm, act.job, _epoch(story, act)) for act in begun)
+    jobs = Counter((act.vm, act.job, epoch_of(story, act)) for act in begun)
     for (vm, job, _), times in jobs.items():
         if times > 1:
             yield Finding(TWICE, f"{vm}: job {job} was executed {times} times")
     attempts: dict[tuple[int, int, str, int], set[int]] = defaultdict(set)
     for act in begun:
-        attempts[act.run, act.step, act.vm, _epoch(story, act)].add(act.attempt)
+        attempts[act.run, act.step, act.vm, epoch_of(story, act)].add(act.attempt)
     for (run, step, vm, epoch), made in attempts.items():
-        if _name(story, run, step) in safe:
+        if name_of(story, run, step) in safe or phase_of(story, run, step) == "watch":
             continue
         retries = [r for r in story.of(run, "run.decided") if r["data"]["step"] == step]
         let = sum(record["data"]["choice"] == "retry" for record in retries)
@@ -275,7 +174,7 @@ def _executed_in_order(story: Story, acts: list[Act]) -> Iterator[Finding]:
     """On the hosts as in the plan: a step begins when each command of those before it has ended, one way or another."""
     highest: dict[tuple[int, int], int] = {}
     for act in acts:
-        key = act.run, _epoch(story, act)
+        key = act.run, epoch_of(story, act)
         if act.step < highest.get(key, 0):
             yield Finding(ORDER, f"{act.vm}: step {act.step} of run {act.run}: {act.word}, after one of a later step")
         highest[key] = max(act.step, highest.get(key, 0))
@@ -299,7 +198,7 @@ def _booted_once(story: Story, evidence: Evidence) -> Iterator[Finding]:
 
 def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -> Iterator[Finding]:
     """Everything that is due was posted, once, after it was on the ledger; and the ledger knows of every post."""
-    posted = [(mark["key"], mark["record"], message["ts"]) for message in messages if (mark := _mark(message))]
+    posted = [(mark["key"], mark["record"], message["ts"]) for message in messages if (mark := mark_of(message))]
     times = Counter(key for key, _, _ in posted)
     for key in due(records) - times.keys():
         yield Finding(LOST, f"{key} was never told")
@@ -330,7 +229,7 @@ def _told_in_order(records: list[Record], messages: list[dict[str, Any]]) -> Ite
     numbers = {record["hash"]: record["seq"] for record in records}
     highest: dict[str, tuple[int, str]] = {}
     for message in sorted(messages, key=lambda message: float(message["ts"])):
-        thread, mark = message.get("thread_ts") or "", _mark(message)
+        thread, mark = message.get("thread_ts") or "", mark_of(message)
         if not mark or not thread or thread == message["ts"]:
             continue
         number = numbers.get(mark["record"], 0)
@@ -381,43 +280,7 @@ def _phases(story: Story) -> set[tuple[int, str]]:
     }
 
 
-def _mark(message: dict[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = (message.get("metadata") or {}).get("event_payload") or {}
-    return found
-
-
 def _walk(snapshots: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for one in snapshots:
         yield one
         yield from _walk(one["children"])
-
-
-def _act(line: str) -> Act | None:
-    """A line of the hosts' record, where it is of a job."""
-    at, vm, job, word = line.split()
-    found = _JOB.fullmatch(job)
-    return Act(int(at), vm, job, word, int(found[1]), int(found[2]), int(found[3])) if found else None
-
-
-def _epoch(story: Story, act: Act) -> int:
-    """How often the run had begun anew by then."""
-    return sum(at <= act.at for at in story.restarts(act.run))
-
-
-def _name(story: Story, run: int, step: int) -> str:
-    steps = story.of(run, "step.started")
-    return next((r["data"]["name"] for r in steps if r["data"]["step"] == step), "")
-
-
-def _place(record: Record) -> tuple[Any, ...]:
-    data = record["data"]
-    return data["step"], data["host"], data["attempt"]
-
-
-def _ms(at: str) -> int:
-    return round(datetime.fromisoformat(at).timestamp() * 1000)
-
-
-def lines_of(ledger: Path) -> list[bytes]:
-    """The ledger's whole lines; what follows the last line's end is no record."""
-    return [line for line in ledger.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

@@ -1,15 +1,14 @@
 """Decides what brings each type of record onto the ledger: an errand of the people's, for a bot that dies of it."""
 
-import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from faults import scenes
-from faults.harness import ADMIN, DEVELOPER, Record, Site, Team, package
-
-from lab import processes
+from faults.accounts import Record
+from faults.harness import Site, package
+from faults.people import ADMIN, DEVELOPER, Team
 
 Errand = Callable[[Team], Iterator[None]]
 """What comes before its `yield` is done by a bot that nobody kills, what comes after it by one that is doomed."""
@@ -173,7 +172,7 @@ def _starting_over(team: Team) -> Iterator[None]:
     team.wait(lambda: site.book.of("job.started", run=run), "its job")
     team.wait(lambda: (site.folder / f"began-{run}").exists(), "the command")
     site.kill()
-    processes.send(site.vms()["staging-web"]["instance_uuid"], signal.SIGKILL)
+    site.crash("staging-web")
     yield
     assert team.sees_through(run)["verdict"] == "passed"
 

@@ -1,8 +1,7 @@
-"""Touches a lab and the real bot, each a process of its own: starts, kills and restarts the bot, and is its people."""
+"""Touches a lab and the real bot, each a process of its own: starts, kills and restarts the bot, reads its ledger."""
 
 import json
 import os
-import random
 import signal
 import ssl
 import subprocess
@@ -16,21 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from faults.doomed import POINTS as POINTS
+from faults.accounts import Record
 
 from bot.packages import pack
-from lab.desk import Desk, DeskError
+from lab import processes
+from lab.desk import Desk
 
-DEVELOPER, ADMIN, TESTER = "U01DEV", "U02ADMIN", "U03TESTER"
 CHANNEL = "C01DEPLOYS"
 HERE = Path(__file__).parent
-STARTING, PATIENCE, LOOK = 30.0, 60.0, 0.01
-"""Seconds in which a process must be ready; in which anything else must come; between two looks at the ledger."""
-
-Record = dict[str, Any]
-
-PREFERRED = ("retry", "done", "pass", "wait", "abort")
-"""How a run's questions are answered: whoever asks is let go on."""
+STARTING, STOPPING, PATIENCE, LOOK = 30.0, 10.0, 60.0, 0.01
+"""Seconds in which a process must be ready; in which a bot that is stopped must be gone; in which anything else must
+come; between two looks at the ledger."""
 
 _ACT = """#!/bin/sh
 # act VM JOB SECONDS [COMMAND]: notes down that it began, takes so long, runs the command, notes that it ended.
@@ -84,6 +79,7 @@ class Site:
         self.executed = folder / "executed.log"
         self.log = folder / "bot.log"
         self.deaths = 0
+        self.signal = signal.SIGKILL
         self._change = change
         self._bot: subprocess.Popen[bytes] | None = None
         self._killer: threading.Timer | None = None
@@ -116,6 +112,10 @@ class Site:
                     process.wait()
         if self._killer is not None:
             self._killer.cancel()
+
+    def crash(self, vm: str) -> None:
+        """Ends every process of a VM at once."""
+        processes.send(self.vms()[vm]["instance_uuid"], signal.SIGKILL)
 
     def act(self, seconds: float, command: str = "") -> str:
         """A command for a host, that notes where no revert takes it back that it was executed, and by which job."""
@@ -171,18 +171,26 @@ class Site:
         self.book.again()
 
     def kill_in(self, seconds: float) -> None:
+        """The bot gets `signal` then, if it still runs."""
         assert self._bot is not None
-        self._killer = threading.Timer(seconds, self._bot.kill)
+        self._killer = threading.Timer(seconds, self._end, (self._bot,))
         self._killer.daemon = True
         self._killer.start()
+
+    def _end(self, bot: subprocess.Popen[bytes]) -> None:
+        bot.send_signal(self.signal)
+        self._ended_at = time.monotonic()
 
     def died(self) -> bool:
         """Whether the bot is dead since the last question; a death that nobody ordered is an error."""
         if self._bot is None or self._bot.poll() is None:
             return False
         code, self._bot = self._bot.returncode, None
-        if code != -signal.SIGKILL:
+        stopped = self.signal == signal.SIGTERM and code in (0, -signal.SIGTERM)  # the latter before it began anything
+        if code != -signal.SIGKILL and not stopped:
             raise Stuck(f"the bot ended by itself with {code}: {self.log.read_text()[-2000:]}")
+        if code == 0 and (took := time.monotonic() - self._ended_at) > STOPPING:
+            raise Stuck(f"the bot took {took:.1f} s to stop")
         self.deaths += 1
         return True
 
@@ -204,134 +212,6 @@ class Site:
         """What the bot's log has that no fault outside accounts for."""
         text = self.log.read_text()
         return [line for line in text.splitlines() if line.startswith("Traceback") or "a fault in Quarterdeck" in line]
-
-
-class Team:
-    """The people, who know that the bot dies: what was not done when it came back is asked for again.
-
-    `lives` gives, for each start of the bot, the seconds after it is ready in which it is killed; None: never.
-    """
-
-    def __init__(self, site: Site, lives: Callable[[], float | None] = lambda: None) -> None:
-        self.site = site
-        self.lives = lives
-        self.died_after: list[str] = []
-        """The ledger's last record at each death, but for what was told."""
-
-    def wait(self, look: Callable[[], Any], what: str) -> Any:
-        """Looks until there is something; meanwhile the bot is started again whenever it is dead."""
-        deadline = time.monotonic() + PATIENCE
-        while not (found := look()):
-            self.see_to_it()
-            if time.monotonic() > deadline:
-                raise Stuck(f"{what}: not seen within {PATIENCE:.0f} s")
-            time.sleep(LOOK)
-        return found
-
-    def see_to_it(self) -> None:
-        """The bot is up, or was a moment ago."""
-        site = self.site
-        if site.died():
-            site.book.again()
-            runs = [r["type"] for r in site.book.read() if r["type"] != "message.posted"]
-            self.died_after.append(runs[-1] if runs else "nothing")
-        if not site.alive:
-            self.begin()
-
-    def begin(self) -> None:
-        """Starts the bot; in a while it is killed, perhaps before it is ready."""
-        life = self.lives()
-        if life is not None and life < 0:
-            with suppress(Stuck):
-                self.site.start(kill_after=-life)
-            return
-        self.site.start()
-        if life is not None:
-            self.site.kill_in(life)
-
-    def types(self, user: str, text: str, done: Callable[[], Any]) -> Any:
-        """Types a command, again where the bot died of it, until what it is for is on the ledger: that."""
-        deadline = time.monotonic() + PATIENCE
-        while not (found := done()):
-            self.see_to_it()
-            deaths = self.site.deaths
-            before = len(self.site.desk.ephemerals(user))
-            # Slack waits three seconds for a dead bot to acknowledge; whoever types knows sooner that it is dead.
-            typing = threading.Thread(target=self._types, args=(user, text), daemon=True)
-            typing.start()
-            until = time.monotonic() + 5
-            while not (found := done()) and time.monotonic() < until and self.site.deaths == deaths:
-                self.see_to_it()
-                time.sleep(LOOK)
-            if not found and time.monotonic() > deadline:
-                said = [message.text for message in self.site.desk.ephemerals(user)[before:]]
-                raise Stuck(f"{text} had no effect: {said}")
-        return found
-
-    def _types(self, user: str, text: str) -> None:
-        with suppress(DeskError):
-            self.site.desk.types(user, text, CHANNEL)
-
-    def asks(self, words: list[str], done: Callable[[], Any]) -> Any:
-        """The same on the bot's own host, by `quarterdeck ctl`."""
-        command = [sys.executable, "-P", "-m", "bot", "ctl", *words, "--config", str(self.site.config)]
-        deadline = time.monotonic() + PATIENCE
-        while not (found := done()):
-            self.see_to_it()
-            said = subprocess.run(command, capture_output=True, env=_environment(), timeout=PATIENCE)
-            if time.monotonic() > deadline:
-                raise Stuck(f"{words} had no effect: {said}")
-        return found
-
-    def hands_off(self, archive: Path) -> str:
-        """The release that the archive becomes."""
-        source = str(archive)
-        found = self.types(
-            DEVELOPER, f"/handoff {archive}", lambda: self.site.book.of("package.handed_off", source=source)
-        )
-        return str(found[0]["data"]["release"])
-
-    def begins(self, text: str, kind: str, user: str = ADMIN) -> int:
-        """Types a command that begins a run of that kind: its number."""
-        before = len(self.site.book.of("run.started", kind=kind))
-        found = self.types(user, text, lambda: self.site.book.of("run.started", kind=kind)[before:])
-        return int(found[0]["data"]["run"])
-
-    def sees_through(self, run: int) -> Record:
-        """Waits for the run's end and answers what it asks: the data of its end."""
-
-        def look() -> list[Record]:
-            book = self.site.book
-            if asked := self.question(run):
-                self.answers(run, asked)
-            return book.of("run.finished", run=run)
-
-        end: Record = self.wait(look, f"the end of run {run}")[0]["data"]
-        return end
-
-    def question(self, run: int) -> Record | None:
-        """What the run waits for."""
-        asked = [r for r in self.site.book.read() if r["data"].get("run") == run]
-        last = next((r for r in reversed(asked) if r["type"] in ("run.paused", "run.decided", "run.finished")), None)
-        return last["data"] if last is not None and last["type"] == "run.paused" else None
-
-    def answers(self, run: int, asked: Record) -> None:
-        choice = next(each for each in PREFERRED if each in asked["choices"])
-        user = TESTER if asked["role"] == "testers" else ADMIN
-        self.types(
-            user,
-            f"/stage answer {run} {choice}",
-            lambda: len(self.site.book.of("run.decided", run=run)) >= asked["question"] or not self.question(run),
-        )
-
-    def is_told(self, due: Callable[[list[Record]], set[str]]) -> None:
-        """Waits until everything that is due is posted."""
-
-        def told() -> bool:
-            posted = {r["data"]["key"] for r in self.site.book.of("message.posted")}
-            return due(self.site.book.records) <= posted
-
-        self.wait(told, "the last message")
 
 
 @contextmanager
@@ -359,26 +239,12 @@ def package(site: Site, version: str, steps: list[dict[str, Any]], **more: Any) 
     return archive
 
 
-def lives(dice: random.Random, most: int) -> Callable[[], float | None]:
-    """At most so many lives that end by a kill: some before the bot is ready, most within a second after that."""
-    left = most
-
-    def life() -> float | None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            return None
-        return -dice.uniform(0.2, 1.0) if dice.random() < 0.15 else dice.expovariate(1 / 0.35)
-
-    return life
-
-
 def _spawn(*words: Any, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
-        return subprocess.Popen([sys.executable, "-P", *map(str, words)], stdout=out, stderr=out, env=_environment())
+        return subprocess.Popen([sys.executable, "-P", *map(str, words)], stdout=out, stderr=out, env=environment())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(HERE.parents[1]), "PYTHONFAULTHANDLER": "1"}
 
 

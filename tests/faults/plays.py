@@ -3,11 +3,13 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from faults import checker, scenes
+from faults.accounts import due
 from faults.checker import WRONG, Finding
-from faults.harness import Site, Stuck, Team, lives
+from faults.harness import Site, Stuck
+from faults.people import Team, lives
 
 Trouble = Callable[[Site, random.Random], AbstractContextManager[None]]
 """What goes wrong during a run, from its beginning until it is left."""
@@ -15,16 +17,28 @@ Trouble = Callable[[Site, random.Random], AbstractContextManager[None]]
 PASSED = ("passed",)
 
 
+def calm(site: Site, dice: random.Random) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def play(
-    site: Site, seed: int, trouble: Trouble, *, kills: int, verdicts: tuple[str, ...] = PASSED
+    site: Site,
+    seed: int,
+    trouble: Trouble = calm,
+    *,
+    kills: int,
+    verdicts: tuple[str, ...] = PASSED,
+    crashes: float = 0.0,
 ) -> tuple[list[str], list[Finding]]:
     """One evening, in whose two runs the bot is killed at most so many times each.
 
-    What the ledger's last record was at each kill, and what is not as it should be. A promotion is not tried where the
-    rehearsal did not pass.
+    Each time, with the probability `crashes`, the processes of a host die too while the bot is dead. What the ledger's
+    last record was at each kill, and what is not as it should be. A promotion is not tried where the rehearsal did not
+    pass.
     """
     dice = random.Random(seed)
     team = Team(site)
+    team.meanwhile = lambda: site.crash(dice.choice(list(scenes.VMS))) if dice.random() < crashes else None
     ends = {}
     try:
         release = team.hands_off(scenes.draft(site, f"1.{seed}.0", dice))
@@ -38,7 +52,7 @@ def play(
                 break
         team.lives = lambda: None
         site.kill()
-        team.is_told(checker.due)
+        team.is_told(due)
         site.kill()
     except Stuck as stuck:
         return team.died_after, [Finding(WRONG, f"{stuck}; the bot's log: {site.log}")]

@@ -3,11 +3,13 @@
 import random
 from typing import Any
 
-from faults.checker import Evidence, lines_of
+from faults.accounts import lines_of
+from faults.checker import Evidence
 from faults.harness import CHANNEL, Site, package
 
 PROD = {"prod-web-1": "web", "crm-prod": "web/2"}
 STAGING = {"staging-web": "web", "staging-spare": "web/2"}
+VMS = PROD | STAGING
 
 STOP, CHANGE, START, RESTART, LOOK, STUMBLE = "Stop it", "Change it", "Start it", "Restart it", "Look at it", "Stumble"
 RESTORE, BACKUP, UP = "Restore it", "Back it up", "It is up"

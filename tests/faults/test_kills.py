@@ -1,37 +1,58 @@
 """The bot killed at random instants of rehearsals and promotions: each ends as it should, and nothing is lost or twice.
 
-`make test` runs a sample, `make faults` (QUARTERDECK_FAULTS=all) five hundred kills. QUARTERDECK_SEED repeats what a
-failure named: that seed's evening comes first.
+`make test` runs a sample, `make faults` (QUARTERDECK_FAULTS=all) five hundred kills and more. QUARTERDECK_SEED repeats
+what a failure named: that seed's evening comes first.
 """
 
+import signal
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
+import pytest
 from faults import scenes
 from faults.harness import opened
 from faults.plays import play
 from faults.seeds import WHOLE
 from faults.tally import Tally
 
-KILLS = 500 if WHOLE else 12
+
+class Death(NamedTuple):
+    """How the bot dies, how often in a sample and in all, and how probably the processes of a host die with it."""
+
+    signal: signal.Signals
+    sample: int
+    whole: int
+    crashes: float = 0.0
 
 
-def test_killed_at_random_instants_of_rehearsals_and_promotions(tmp_path: Path, tally: Tally, seed: int) -> None:
+DEATHS = {
+    "the bot killed at a random instant of a run": Death(signal.SIGKILL, 6, 500),
+    "the bot killed, and what ran on a host too": Death(signal.SIGKILL, 3, 100, crashes=0.5),
+    "the bot stopped at a random instant of a run": Death(signal.SIGTERM, 2, 100),
+}
+
+
+@pytest.mark.parametrize("fault", DEATHS)
+def test_dead_at_random_instants_of_rehearsals_and_promotions(
+    tmp_path: Path, tally: Tally, seed: int, fault: str
+) -> None:
+    death = DEATHS[fault]
     bad: list[str] = []
-    killed: Counter[str] = Counter()
+    died: Counter[str] = Counter()
     labs = 0
-    while killed.total() < KILLS:
+    while died.total() < (wanted := death.whole if WHOLE else death.sample):
         labs += 1
         with opened(tmp_path / f"lab-{labs}", scenes.environments) as site:
-            while killed.total() < KILLS:
-                print(f"QUARTERDECK_SEED={seed}, {killed.total()} kills so far", flush=True)
-                died_after, findings = play(site, seed, lambda site, dice: nullcontext(), kills=5)
-                killed.update(died_after)
-                tally.count("the bot killed at a random instant of a run", len(died_after), findings)
+            site.signal = death.signal
+            while died.total() < wanted:
+                print(f"QUARTERDECK_SEED={seed}, {died.total()} deaths so far", flush=True)
+                died_after, findings = play(site, seed, kills=5, crashes=death.crashes)
+                died.update(died_after)
+                tally.count(fault, len(died_after), findings)
                 bad += [f"QUARTERDECK_SEED={seed}: {finding.kind}: {finding.what}" for finding in findings]
                 seed += 1
                 if findings:  # what comes next is not to suffer from it
                     break
-    print("killed after:", dict(killed.most_common()))
+    print("died after:", dict(died.most_common()))
     assert not bad, "\n".join(bad)

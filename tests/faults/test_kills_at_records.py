@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import get_args
 
 from faults import checker, errands, scenes
+from faults.accounts import due
 from faults.checker import WRONG, Finding
 from faults.doomed import POINTS
 from faults.errands import ERRANDS, OFTEN, WITHOUT
-from faults.harness import Site, Stuck, Team, opened
+from faults.harness import Site, Stuck, opened
+from faults.people import Team
 from faults.seeds import WHOLE
 from faults.tally import Tally
 
 from plans.events import AnyEvent
 
-SAMPLE = 4
+SAMPLE = 3
 EVERY = [(kind, point) for kind in ERRANDS for point in POINTS]
 
 WHEN = {
@@ -62,7 +64,7 @@ def struck(site: Site, kind: str, nth: int, point: str) -> list[Finding]:
     try:
         next(errand)
         if site.alive:
-            team.is_told(checker.due)
+            team.is_told(due)
         site.kill()
         deaths = site.deaths
         site.start(kind, str(nth), point)
@@ -71,7 +73,7 @@ def struck(site: Site, kind: str, nth: int, point: str) -> list[Finding]:
         if site.deaths == deaths and not site.strikes():
             return [Finding(WRONG, f"{kind} was not reached")]
         site.kill()
-        team.is_told(checker.due)
+        team.is_told(due)
         site.kill()
     except (Stuck, AssertionError) as wrong:
         return [Finding(WRONG, f"{type(wrong).__name__}: {wrong}; the bot's log: {site.log}")]
