@@ -175,6 +175,7 @@ class Materials:
             rehearsal=self.baseline(run.release, run.environment) if run.release else None,
             waived=self._waived(run),
             paid=self._paid(run),
+            forbidden=self._settings.config.packages.forbidden_content,
         )
 
     def baseline(self, release: str, prod: str) -> int | None:

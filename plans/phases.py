@@ -92,7 +92,8 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     8601: what is judged by its age is judged as of then, and stays so.
     `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
     `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now. `paid` are the
-    escaped defects that it pays back, each with the check that names it.
+    escaped defects that it pays back, each with the check that names it. `forbidden` are regular expressions that
+    nothing may match that a package brings to prod.
     """
 
     run: int
@@ -111,6 +112,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     rehearsal: int | None = None
     waived: tuple[str, ...] = ()
     paid: tuple[tuple[str, str], ...] = ()
+    forbidden: tuple[str, ...] = ()
 
     def older(self) -> dict[str, tuple[str, ...]]:
         """References of our snapshots to go back to, by host, the latest last."""
@@ -166,19 +168,20 @@ class Draft:
         """A step that the admins wrote, as it is done."""
         self._add(phase, step.name, anew, self._hosts(step), serial=step.serial, written=True)
 
-    def package(self, phase: str, steps: Iterable[PackageStep], executable: tuple[str, ...]) -> None:
-        """The package unpacked on every host that a step names, then its steps in order."""
+    def package(self, phase: str, steps: Iterable[PackageStep], executable: tuple[str, ...]) -> tuple[str, ...]:
+        """The package unpacked on every host that a step names, which are returned, then its steps in order."""
         listed = list(steps)
         named = dict.fromkeys(host for step in listed for host in self._hosts(step) if host)
         self.own(phase, "Unpack the package", Unpack(executable=executable), named)
         for step in listed:
             self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
+        return tuple(named)
 
-    def health(self, phase: str, checks: Iterable[Check]) -> None:
-        """Checks of what may still be coming up after a start: with patience."""
+    def health(self, phase: str, checks: Iterable[Check], *, written: bool = True) -> None:
+        """Checks of what may still be coming up after a start, with patience; told of by themselves if `written`."""
         for check in checks:
             hosts = role(self.target, check.on) if check.on else ("",)
-            self._add(phase, check.name, Healthy(check), hosts, group="health", written=True)
+            self._add(phase, check.name, Healthy(check), hosts, group="health", written=written)
 
     def checks(self, phase: str, group: str, checks: Iterable[Check], *, after: float = 0.0) -> None:
         """A group of checks, each on every host of its role."""

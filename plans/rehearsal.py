@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from plans.actions import At
+from plans.checks import ManualCheck
 from plans.comparing import CompareFacts, CompareSince, SeekForgotten
 from plans.environment import Environment
 from plans.errors import Refusal
@@ -22,10 +23,13 @@ from plans.machinery import (
     RemoveSnapshots,
     Reuse,
 )
+from plans.package import Manifest
 from plans.phases import Draft, Given, Material, Plan, Subject, on, role, with_vm
 from plans.quantities import seconds, spell
 from plans.records import Kept
 from plans.restoring import MakeAnew, RestoreClone
+from plans.seeking import SearchChanged
+from plans.steps import Copy
 
 
 def rehearsal(material: Material) -> Plan:
@@ -41,9 +45,10 @@ def rehearsal(material: Material) -> Plan:
             _keep(draft, "snapshot", material, anew=False)
     if material.manifest is None:
         raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
-    draft.package("deploy", material.manifest.deploy, material.executable)
+    touched = draft.package("deploy", material.manifest.deploy, material.executable)
     for subject in material.subjects:
         _seek_forgotten(draft, material, subject, tuple(dict.fromkeys(c.kind for c in material.manifest.changes)))
+        _search(draft, material, material.manifest, touched)
         draft.health("test", subject.app.health)
         draft.checks("test", "critical", subject.tests.critical)
         draft.checks("test", "deep", subject.tests.deep)
@@ -60,7 +65,8 @@ def _undo(draft: Draft, material: Material) -> None:
         if facts := tuple((fact, host) for fact, host, _ in pairs(subject.app.facts, material.target, None)):
             before = CompareSince(facts=facts, app=subject.name, run=material.run, phase="confirm", kind="undo")
             draft.own("undo", "Compare with before the deployment", before)
-        draft.health("undo", (*subject.app.health, *(c for c in subject.tests.checks() if c.before)))
+        unattended = (c for c in subject.tests.checks() if c.before and not isinstance(c, ManualCheck))
+        draft.health("undo", (*subject.app.health, *unattended), written=False)
 
 
 def _seek_forgotten(draft: Draft, material: Material, subject: Subject, listed: tuple[str, ...]) -> None:
@@ -68,6 +74,14 @@ def _seek_forgotten(draft: Draft, material: Material, subject: Subject, listed: 
     if facts := pairs(subject.app.facts, material.target, subject.qa):
         step = SeekForgotten(pairs=facts, qa=subject.app.qa, app=subject.name, listed=listed)
         draft.own("test", "Look for a forgotten change", step)
+
+
+def _search(draft: Draft, material: Material, manifest: Manifest, hosts: tuple[str, ...]) -> None:
+    """What the deployment left in the login directory, and where it copied files to."""
+    targets = (step.copy.to for step in manifest.deploy if isinstance(step, Copy))
+    paths = tuple(dict.fromkeys((".", *targets)))
+    step = SearchChanged(paths=paths, forbidden=material.forbidden)
+    draft.own("test", "Search what was changed for forbidden content", step, hosts)
 
 
 def check(material: Material, kind: str = "check") -> Plan:

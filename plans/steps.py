@@ -11,6 +11,7 @@ from plans.escapes import Covering, PayBack
 from plans.machinery import Machinery
 from plans.quantities import seconds
 from plans.restoring import MakeAnew, RestoreRun
+from plans.seeking import SearchChanged
 from plans.site import OK, Actions, OnHosts, Site, Written
 
 
@@ -79,5 +80,7 @@ class Manual(Written, frozen=True, tag="manual"):
 PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
-Step: TypeAlias = PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | Comparing | Machinery
+Step: TypeAlias = (
+    PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | SearchChanged | Comparing | Machinery
+)
 """Every kind of step there is."""

@@ -70,6 +70,7 @@ def test_a_rehearsal_goes_through_all_six_phases_in_order_and_back() -> None:
         "deploy: Install the files (web)",
         "deploy: Tell the call centre ()",
         "test: Look for a forgotten change ()",
+        "test: Search what was changed for forbidden content (web db)",
         "test: The shop is up (web)",
         "test: The shop answers (web)",
         "test: Orders can be archived (db)",
@@ -135,8 +136,11 @@ def test_what_is_written_and_what_is_not() -> None:
         "Take a snapshot",
         "Unpack the package",
         "Look for a forgotten change",
+        "Search what was changed for forbidden content",
         "Unpack the package",
         "Compare with before the deployment",
+        "The shop is up",
+        "The shop answers",
     ]
 
 
