@@ -28,6 +28,7 @@ def furnished(site: Site, config: dict[str, Any]) -> None:
         "hosts": {"web": own | {"vm": CLONED}},
         "isolation": {"networks": ["isolated-staging"]},
         "restore": [{"name": "Clone it", "on": "web", "clone": {"from": "web"}}],
+        "restore_max_age": "1ms",
     }
     config["environments"]["cloned"] = {"hosts": {"web": theirs}}
     config["apps"]["anew"] = {"tests": "anew.tests.yaml", "staging": "anew", "prod": "cloned"}
