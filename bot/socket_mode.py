@@ -99,7 +99,7 @@ class Session(BaseSocketModeClient):
         self.logger = logger
         self.began = time.monotonic()
         self.counted = 0
-        self.leaving = self.retired = self.over = False
+        self.leaving = self.over = False
         self.why = Trouble("unreachable", "the connection was refused")
         self._known = False
         self._frame = frame
@@ -150,7 +150,6 @@ class Session(BaseSocketModeClient):
     def retire(self) -> None:
         """Says goodbye, and reads on until the far end does: what is under way still arrives, and is answered on the
         connection that took its place."""
-        self.retired = True
         if self._ear is not None:
             with suppress(OSError):
                 self._ear.send(_GOODBYE)
