@@ -18,7 +18,8 @@ from builders import handed_off, started
 from deck_room import Still, configured
 from faults import checker, scenes
 from faults.disks import Disk, Quota, small_disk
-from faults.harness import ADMIN, DEVELOPER, Site, Team
+from faults.harness import Site
+from faults.people import ADMIN, DEVELOPER, Team
 from faults.seeds import WHOLE, tried
 from faults.tally import Tally
 from faults.test_ledger_faults import DEADLINE, PROCESSES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from deck_room import configured
-from faults import checker
+from faults import accounts
 from faults.seeds import WHOLE, tried
 from faults.tally import Tally
 from faults.writers import evening, writes
@@ -71,7 +71,7 @@ def test_what_was_acknowledged_outlives_kills(tmp_path: Path, tally: Tally) -> N
         for _ in range(KILLS):
             told += killed(folder, chance)
             if (folder / "ledger.jsonl").exists():
-                records, damage = checker.verified(checker.lines_of(folder / "ledger.jsonl"))
+                records, damage = accounts.verified(accounts.lines_of(folder / "ledger.jsonl"))
                 assert not damage
                 hashes = {record["seq"]: record["hash"] for record in records}
                 assert [one for one in told if hashes.get(one[0]) != one[1]] == []

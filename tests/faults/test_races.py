@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from faults import checker, scenes
+from faults import accounts, scenes
 from faults.harness import opened
 from faults.seeds import WHOLE, tried
 from faults.tally import Tally
@@ -68,7 +68,7 @@ def test_one_process_has_the_data_directory_and_the_others_say_which(tmp_path: P
             assert len(said) == runners - 1
             for words in said:
                 assert words.startswith(f"{folder} is held by another Quarterdeck, process {winner} ")
-        records, damage = checker.verified(checker.lines_of(folder / "ledger.jsonl"))
+        records, damage = accounts.verified(accounts.lines_of(folder / "ledger.jsonl"))
         assert not damage
         wrote = [record["by"] for record in records]
         assert wrote == [f"process {winner}" for winner in winners for _ in range(RECORDS)]
@@ -93,7 +93,7 @@ def test_of_real_bots_one_serves_and_the_others_leave_with_code_3(tmp_path: Path
             finally:
                 for bot in bots:
                     bot.ends()
-            records, damage = checker.verified(checker.lines_of(ledger))
+            records, damage = accounts.verified(accounts.lines_of(ledger))
             assert not damage
             assert [record["type"] for record in records] == ["config.loaded"]
             tally.count("real bots racing for one data directory", 1)

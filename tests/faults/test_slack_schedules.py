@@ -13,13 +13,15 @@ from typing import Any
 
 from faults import checker, scenes
 from faults.checker import TWICE, WRONG, Finding
-from faults.harness import ADMIN, CHANNEL, Site, Stuck, Team, opened
+from faults.harness import CHANNEL, Site, Stuck, opened
+from faults.people import ADMIN, Team
 from faults.seeds import WHOLE
 from faults.tally import Tally
 
 SCHEDULES = 200 if WHOLE else 5
-A_LAB = 40
-"""Schedules that one lab and one bot live through."""
+A_LAB, A_BOT = 40, 4
+"""Schedules that one lab, and one bot, live through: a bot that is cut off ever again waits ever longer before it
+connects."""
 
 METHODS = ("chat.postMessage", "chat.postMessage", "chat.update", "conversations.replies", "conversations.history")
 Order = tuple[float, str, dict[str, Any]]
@@ -62,9 +64,11 @@ def test_everybody_is_told_once_and_in_order_whatever_slack_does(tmp_path: Path,
         labs += 1
         with opened(tmp_path / f"lab-{labs}", scenes.environments) as site:
             team = Team(site)
-            team.begin()
             while played < min(SCHEDULES, labs * A_LAB):
                 print(f"QUARTERDECK_SEED={seed}", flush=True)
+                if played % A_BOT == 0:
+                    site.kill()
+                team.see_to_it()
                 dice = random.Random(seed)
                 schedule = drawn(dice)
                 struck.update(kind for _, kind, _ in schedule)
