@@ -1,6 +1,7 @@
 """Decides how a check is asked and judged: a command, an HTTP request from the host itself, or a person."""
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -158,6 +159,21 @@ class Healthy(msgspec.Struct, frozen=True):
             yield Pause(pause)
             outcome = yield from self.check.actions(site)
         return outcome
+
+
+def once_each(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """The checks without those that ask the same of the same hosts as one before them, whatever they are called."""
+    kept: dict[tuple[object, ...], Check] = {}
+    for check in checks:
+        match check:
+            case HttpCheck():
+                asks: tuple[object, ...] = (check.on, check.http)
+            case RunCheck():
+                asks = (check.on, check.run, check.expect)
+            case ManualCheck():
+                asks = (check.manual, check.by)
+        kept.setdefault(asks, check)
+    return tuple(kept.values())
 
 
 def _compiles(pattern: str) -> None:

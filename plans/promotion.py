@@ -1,6 +1,6 @@
 """Decides what a promotion and a rollback of prod are made of."""
 
-from plans.checks import ManualCheck
+from plans.checks import ManualCheck, once_each
 from plans.comparing import CollectFacts, CompareSince
 from plans.errors import Refusal
 from plans.escapes import PayBack
@@ -30,7 +30,7 @@ def promotion(material: Material) -> Plan:
         draft.own("watch", "Begin the watch", BeginWatch())
     unattended = tuple(c for c in tests.checks() if c.prod == "safe" and not isinstance(c, ManualCheck))
     for mark in material.policy.watch:
-        draft.mark(mark, (*health, *unattended))
+        draft.mark(mark, once_each((*health, *unattended)))
     return draft.plan()
 
 
@@ -48,7 +48,7 @@ def rollback(material: Material) -> Plan:
     draft.package("rollback", manifest.rollback, material.executable)
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before and c.prod == "safe")
-        draft.health("test", (*subject.app.health, *before))
+        draft.health("test", once_each((*subject.app.health, *before)))
     _write_down(draft, material)
     return draft.plan()
 

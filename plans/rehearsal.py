@@ -7,11 +7,12 @@ from datetime import datetime
 import msgspec
 
 from plans.actions import At
-from plans.checks import ManualCheck
+from plans.checks import ManualCheck, once_each
 from plans.comparing import CompareFacts, CompareSince, SeekForgotten
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
+from plans.hands import LookForHands
 from plans.isolation import Isolation
 from plans.machinery import (
     Answer,
@@ -52,6 +53,7 @@ def rehearsal(material: Material) -> Plan:
         draft.health("test", subject.app.health)
         draft.checks("test", "critical", subject.tests.critical)
         draft.checks("test", "deep", subject.tests.deep)
+    draft.own("test", "Look for other hands on staging", LookForHands(), material.target.named())
     _undo(draft, material)
     return draft.plan()
 
@@ -66,7 +68,7 @@ def _undo(draft: Draft, material: Material) -> None:
             before = CompareSince(facts=facts, app=subject.name, run=material.run, phase="confirm", kind="undo")
             draft.own("undo", "Compare with before the deployment", before)
         unattended = (c for c in subject.tests.checks() if c.before and not isinstance(c, ManualCheck))
-        draft.health("undo", (*subject.app.health, *unattended), written=False)
+        draft.health("undo", once_each((*subject.app.health, *unattended)), written=False)
 
 
 def _seek_forgotten(draft: Draft, material: Material, subject: Subject, listed: tuple[str, ...]) -> None:
@@ -214,7 +216,7 @@ def _confirm(draft: Draft, material: Material, *, reused: bool = False) -> tuple
     compared = []
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before)
-        draft.health("confirm", (*subject.app.health, *before))
+        draft.health("confirm", once_each((*subject.app.health, *before)))
         if facts := pairs(subject.app.facts, material.target, subject.prod):
             compare = CompareFacts(
                 pairs=facts, there=subject.app.prod, app=subject.name, reused=reused, waived=material.waived

@@ -11,7 +11,7 @@ import pytest
 from builders import drive, only, shell, site
 
 from plans.actions import Ask, Note, Outcome, Pause, Shell
-from plans.checks import PAUSES, SHOWN, Expect, Healthy, Http, HttpCheck, ManualCheck, RunCheck
+from plans.checks import PAUSES, SHOWN, Expect, Healthy, Http, HttpCheck, ManualCheck, RunCheck, once_each
 from plans.site import OK
 
 
@@ -77,7 +77,7 @@ class TestManualCheck:
 class Answers(http.server.BaseHTTPRequestHandler):
     """What the host's service says, by path."""
 
-    PAGES = {  # noqa: RUF012
+    PAGES = {
         "/health": (200, b"status: ok"),
         "/line": (200, b"ok\n"),
         "/empty": (200, b""),
@@ -227,3 +227,15 @@ class TestHealthy:
         asked, ended = drive(check, site(host=None), Outcome("ok", value="fail"))
         assert [type(action) for action in asked] == [Ask]
         assert ended.result == "failed"
+
+
+def test_what_asks_the_same_of_the_same_hosts_is_asked_once() -> None:
+    up = HttpCheck(name="Up", on="web", http=Http(url="http://127.0.0.1/health"))
+    again = HttpCheck(name="The shop answers", on="web", http=Http(url="http://127.0.0.1/health"), before=True)
+    stricter = HttpCheck(name="Ok", on="web", http=Http(url="http://127.0.0.1/health", contains="ok"))
+    elsewhere = HttpCheck(name="Up", on="db", http=Http(url="http://127.0.0.1/health"))
+    counted = RunCheck(name="Counted", on="db", run="count")
+    wanted = RunCheck(name="Counted", on="db", run="count", expect=Expect(stdout="1"))
+    looked = ManualCheck(name="Look", manual="look")
+    every = (up, again, stricter, elsewhere, counted, wanted, looked, looked)
+    assert once_each(every) == (up, stricter, elsewhere, counted, wanted, looked)
