@@ -103,8 +103,8 @@ class Attempt:
             case KeepText(digest, text):
                 self._texts.keep(digest, text)
                 return OK
-            case RecallFacts(run, phase, environment):
-                digests = self._board.run(run).facts.get(f"{phase}/{environment}", {})
+            case RecallFacts(run, phase, environment, app):
+                digests = self._board.run(run).collected(phase, environment, app)
                 return Outcome("ok", value={fact: self._texts.recall(digest) for fact, digest in digests.items()})
             case Pause(seconds):
                 return Outcome("aborted") if self._cancel.wait(seconds) else OK

@@ -44,6 +44,7 @@ PHASES = {
     "test": "Test",
     "undo": "Rehearse the way back",
     "watch": "Watch",
+    "lookout": "Look for other hands",
 }
 _MARKS = {"complete": "✓", "in_progress": "▸", "pending": "○", "error": "✕"}
 
@@ -66,12 +67,15 @@ def title(run: Run, release: Release | None) -> str:
         "check": f"Check of {run.environment}",
         "reset": f"Reset of {run.environment}",
         "restore_test": f"Restore test on {run.environment}",
+        "lookout": f"Lookout on {run.environment}",
     }[run.kind]
 
 
 def verdict(run: Run) -> str:
     """How a run ended, in words, escaped."""
     why = run.reason.partition("\n")[0].removesuffix(".")
+    if run.verdict == "passed" and run.kind == "lookout":
+        return "Nothing has moved" if run.quiet else f"{line(run.environment)} was changed without a promotion"
     if run.verdict == "passed":
         if run.unclean:
             return f"Passed, not clean: {line('; '.join(run.unclean), 600)}"

@@ -149,14 +149,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest_of_plans(self, apps: Iterable[str], package: str, environment: str) -> str:
         """What a run is made of, as one SHA-256 (hex): the package (its digest, or ""), the apps' checks and facts,
-        the environment and the policy. Keys and passwords have no part in it, nor has the calendar: they may be changed
-        at any time.
+        the environment and the policy. Keys and passwords have no part in it, nor have the calendar and what is done at
+        night: they may be changed at any time.
         """
         made_of = {
             "package": package,
             "apps": {name: [_said(self.apps[name]), _said(self.tests[name])] for name in apps},
             "environment": [environment, _said(self.environments[environment])],
-            "policy": _said(msgspec.structs.replace(self.policy, freezes=(), office_hours=None)),
+            "policy": _said(msgspec.structs.replace(self.policy, **_BESIDES)),
         }
         return _digest(made_of)
 
@@ -299,6 +299,7 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+_BESIDES: dict[str, Any] = {"freezes": (), "office_hours": None, "lookout": "", "restore_test_max_age": ""}
 _PRIVATE = {"password", "key_file", "known_hosts", "tests"}
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from bot.board import Board
 from bot.config import Settings
 from bot.packages import Store
-from plans import promotion, rehearsal
+from plans import lookout, promotion, rehearsal
 from plans.actions import At
 from plans.environment import Environment
 from plans.errors import Refusal
@@ -51,6 +51,8 @@ class Materials:
                 return promotion.promotion(material)
             case "rollback":
                 return promotion.rollback(material)
+            case "lookout":
+                return lookout.lookout(material)
         raise Refusal("unknown_kind", f"There is no kind of run called {run.kind}.")
 
     def phases(self, run: Run) -> tuple[str, ...]:
@@ -148,11 +150,12 @@ class Materials:
         return found
 
     def _apps(self, run: Run) -> tuple[str, ...]:
-        """The release's app, or every app that is rehearsed on the environment."""
+        """The release's app, or every app that is rehearsed on the environment; of a lookout those that live there."""
         if run.release:
             return (run.app,)
         apps = self._settings.apps.items()
-        return tuple(name for name, app in apps if app.staging == run.environment)
+        prod = run.kind == "lookout"
+        return tuple(name for name, app in apps if (app.prod if prod else app.staging) == run.environment)
 
     def _material(self, run: Run) -> Material:
         package = self._package(self._board.release(run.release).digest) if run.release else None
@@ -174,6 +177,7 @@ class Materials:
             own=run.own,
             rehearsal=self.baseline(run.release, run.environment) if run.release else None,
             waived=self._waived(run),
+            lookout=self._lookout(run),
             paid=self._paid(run),
             forbidden=self._settings.config.packages.forbidden_content,
         )
@@ -197,6 +201,11 @@ class Materials:
         escapes = (e for e in self._board.table(Escape) if e.app == run.app and (e.open or e.closed_on == run.release))
         paid = (e for e in escapes if e.tried.get(run.release or "", UNTRIED).outcome == "ok")
         return tuple(sorted((e.id, e.check) for e in paid))
+
+    def _lookout(self, run: Run) -> int:
+        """The last lookout before a run that passed there."""
+        runs = (other for other in self._board.table(Run) if other.kind == "lookout" and other.verdict == "passed")
+        return max((o.number for o in runs if o.environment == run.environment and o.number < run.number), default=0)
 
     def _waived(self, run: Run) -> tuple[str, ...]:
         """The facts of the environment that an admin lets differ, as of when the run was started."""

@@ -49,6 +49,8 @@ def _going(run: Run, waits_for: Run | None) -> str:
 def _ended(run: Run, release: Release | None, until: datetime | None) -> str:
     if run.verdict == "passed":
         return _passed(run, release)
+    if run.kind == "lookout":
+        return f"an admin mends what is named here; {run.environment} is looked at again the next night."
     again = f"`{command(run)}`"
     if run.kind == "promotion":
         return f"an admin looks at {run.environment} and takes it back with `/promote rollback {run.release}`."
@@ -76,6 +78,9 @@ def _passed(run: Run, release: Release | None) -> str:
         return f"nothing; {what} is on {run.environment}. The way back: `/promote rollback {run.release}`."
     if run.kind == "rollback":
         return f"{run.release} is mended and handed off anew; {run.environment} is as it was before it."
+    if run.kind == "lookout":
+        told = f"who changed it puts it on the ledger: `/promote outside {run.environment} REASON`"
+        return f"{told}. What was rehearsed before may not be promoted."
     if run.kind == "reset":
         return f"{run.environment} is as it was before the last deployment; the next rehearsal may begin."
     return f"{run.environment} is fit for a rehearsal: `/stage run`."

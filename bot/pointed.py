@@ -39,6 +39,5 @@ def _next(run: Run, found: Difference, release: Release | None) -> str:
         )
     if run.kind == "promotion":
         return "Said only: this fact may change between a rehearsal and its promotion."
-    return (
-        f"If that was you, put it on the ledger: `/promote outside REASON`. If nobody knows, look at {run.environment}."
-    )
+    outside = f"`/promote outside {run.environment} REASON`"
+    return f"If that was you, put it on the ledger: {outside}. If nobody knows, look at {run.environment}."

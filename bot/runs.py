@@ -25,6 +25,7 @@ from plans.events import (
     RunStarted,
     StepStarted,
 )
+from plans.lookout import giving_way
 from plans.phases import Plan
 from plans.records import Run
 from vmops.perform import Performer
@@ -81,11 +82,15 @@ class Runs:
 
         `still` is asked once more when the look-ups are done: false where the run is not wanted any more.
         """
-        machines = self._materials.machines(environment, self._performer)
+        machines = self.machines(environment)
         with self.board.deciding:
             if not still():
                 raise Refusal("not_wanted", f"The {kind} of {environment} is not wanted any more.")
             return self.start_at_once(kind, machines, by=by, environment=environment, release=release)
+
+    def machines(self, environment: str, *, strict: bool = True) -> tuple[str, ...]:
+        """The identities of an environment's machines, looked up now. Raises Refusal as Materials.machines."""
+        return self._materials.machines(environment, self._performer, strict=strict)
 
     def start_at_once(
         self,
@@ -108,7 +113,9 @@ class Runs:
         draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at=at)
         plan = self._materials.plan(draft)
         if ending is not None:
-            self._end_watch(ending, f"<@{by}> began a {kind}")
+            self._end(ending, f"<@{by}> began a {kind}")
+        for lookout in giving_way(kind, environment, machines, self.board.table(Run)):
+            self._end(lookout, f"it gave way to a {kind}")
         self.board.record(
             by,
             RunStarted(
@@ -198,8 +205,8 @@ class Runs:
             self._going[number] = thread
             thread.start()
 
-    def _end_watch(self, run: Run, why: str) -> None:
-        """A watch holds nothing, so it ends at once. The board's lock is held."""
+    def _end(self, run: Run, why: str) -> None:
+        """A watch or a lookout holds nothing, so it ends at once. The board's lock is held."""
         self.board.record("quarterdeck", RunFinished(run=run.number, verdict="aborted", clean=run.clean, reason=why))
         self._cancels.setdefault(run.number, threading.Event()).set()
 

@@ -5,8 +5,9 @@ from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.words import Form
 from plans.errors import Refusal
+from plans.lookout import adrift
 from plans.rule_events import ChangeOutside, EscapeClosed, EscapeRecorded, ReviewGiven
-from plans.rule_records import Escape, Outside, Review
+from plans.rule_records import Difference, Escape, Outside, Review
 
 
 def _outside(deck: Deck, asked: Asked) -> Answer:
@@ -48,6 +49,17 @@ def reviews(deck: Deck) -> list[str]:
         f"*Review wanted* by {moment(r.due)}: {line(r.what, 300)} ({person(r.by)}) `/promote review {r.subject} TEXT`"
         for r in deck.board.table(Review)
     ]
+
+
+def drifts(deck: Deck) -> list[str]:
+    """What moved on each prod without a promotion, and nobody has told of, a row each."""
+    found, rows = list(deck.board.table(Difference)), []
+    for name, app in deck.settings.apps.items():
+        for difference in adrift(deck.board.environment(app.prod), name, found):
+            first = difference.brief.partition("\n")[0]
+            told = f"`/promote outside {app.prod} REASON`"
+            rows.append(f"*Changed without a promotion:* {line(first, 300)}, seen {moment(difference.at)} {told}")
+    return rows
 
 
 def _escape(deck: Deck, asked: Asked) -> Answer:

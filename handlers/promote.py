@@ -6,7 +6,7 @@ from bot.blocks import line, person
 from bot.ledger import stamp
 from handlers import blocks
 from handlers.aftermath import VERBS as AFTERMATH
-from handlers.aftermath import escapes, reviews
+from handlers.aftermath import drifts, escapes, reviews
 from handlers.approvals import VERBS as APPROVALS
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
@@ -107,7 +107,7 @@ def _abort(deck: Deck, asked: Asked) -> Answer:
     if asked.request.release:
         release = deck.promotions.unschedule(asked.request.release, by=asked.by, reason="by command")
         return blocks.said(f"{release.id} is not scheduled any more.")
-    return stop(deck, asked, "/promote abort", lambda run: run.kind in ON_PROD)
+    return stop(deck, asked, "/promote abort", lambda run: run.kind in ON_PROD and run.kind != "lookout")
 
 
 def _status(deck: Deck, asked: Asked) -> Answer:
@@ -126,12 +126,12 @@ def prod_rows(deck: Deck) -> list[str]:
         state = deck.board.environment(app.prod)
         stack = state.deployed.get(name, ())
         rows.append(blocks.prod_row(name, state, deck.board.release(stack[-1]) if stack else None))
-    return rows + escapes(deck) + reviews(deck)
+    return rows + drifts(deck) + escapes(deck) + reviews(deck)
 
 
 def _history(deck: Deck, asked: Asked) -> Answer:
     runs = sorted(deck.board.table(Run), key=lambda run: -run.number)
-    rows = run_rows(deck, [run for run in runs if run.kind in ON_PROD])
+    rows = run_rows(deck, [run for run in runs if run.kind in ON_PROD and not run.quiet])
     more = "The whole story is on the ledger: `quarterdeck ledger show`"
     return blocks.listing("Promotions and rollbacks, the latest first", rows, none="There was none yet.", more=more)
 

@@ -18,8 +18,8 @@ from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttest
 from plans.isolation import ATTESTED_FOR
 from plans.records import EnvironmentState, Release, Run
 
-ON_PROD = ("promotion", "rollback")
-"""Kinds of runs that `/promote` starts, shows and stops; the others are `/stage`'s."""
+ON_PROD = ("promotion", "rollback", "lookout")
+"""Kinds of runs that `/promote` shows and stops; the others are `/stage`'s."""
 
 
 def started(deck: Deck, run: Run) -> Answer:

@@ -214,11 +214,13 @@ class Recalled(msgspec.Struct, frozen=True):
 
 
 class RecallFacts(msgspec.Struct, frozen=True):
-    """What a run had collected of an environment in a phase: the value is a dict of Recalled, by "fact host"."""
+    """What a run had collected of an environment in a phase, of one app: the value is a dict of Recalled, by
+    "fact host"."""
 
     run: int
     phase: str
     environment: str
+    app: str
 
 
 class Note(msgspec.Struct, frozen=True):

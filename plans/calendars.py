@@ -110,11 +110,11 @@ def next_time(clock: str, now: datetime, timezone: ZoneInfo) -> datetime:
 
 
 def time_of_day(text: str) -> time:
-    """HH:MM as a time. Raises ValueError."""
-    if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", text):
+    """HH:MM, or HH:MM:SS, as a time. Raises ValueError."""
+    if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?", text):
         raise ValueError(f"{text!r} is no time of day: one like 08:00 is wanted")
-    hour, _, minute = text.partition(":")
-    return time(int(hour), int(minute))
+    hour, minute, second = map(int, f"{text}:0".split(":")[:3])
+    return time(hour, minute, second)
 
 
 def _days(text: str) -> frozenset[int]:

@@ -84,7 +84,7 @@ class SeekForgotten(Own, frozen=True):
             return OK
         if self.qa and (aborted := (yield from self._against_qa(site, outputs))) is not None:
             return aborted
-        before: dict[str, Recalled] = (yield RecallFacts(site.run, "confirm", site.environment)).value
+        before: dict[str, Recalled] = (yield RecallFacts(site.run, "confirm", site.environment, self.app)).value
         for fact, at in {(f.name, str(a)): (f, a) for f, a in here}.values():
             changed = _since(fact, at, before, outputs, "before", "now")
             if changed is not None:
@@ -116,7 +116,7 @@ class CompareSince(Own, frozen=True):
 
     `kind` says what a difference is: `prod` (prod moved since the rehearsal: the promotion is refused), `drift` (it
     moved without one: said), `undo` (the rollback does not bring back what was: failed). A fact with `change: warn` is
-    only said.
+    only said. What run `said`, an earlier lookout, saw already, it has told.
     """
 
     facts: tuple[tuple[Fact, str], ...]
@@ -124,20 +124,24 @@ class CompareSince(Own, frozen=True):
     run: int
     phase: str
     kind: str
+    said: int = 0
 
     def actions(self, site: Site) -> Actions:
         now = [(fact, At(site.environment, host)) for fact, host in self.facts]
         outputs = yield from _collected(site, self.app, now)
         if isinstance(outputs, Outcome):
             return outputs
-        then: dict[str, Recalled] = (yield RecallFacts(self.run, self.phase, site.environment)).value
+        then: dict[str, Recalled] = (yield RecallFacts(self.run, self.phase, site.environment, self.app)).value
         words = (f"in run {self.run}", "now")
         moved = [(fact, at, d) for fact, at in now if (d := _since(fact, at, then, outputs, *words)) is not None]
         yield Note("".join(f"{d.full}\n" for _, _, d in moved) or f"{len(now)} facts are as they were\n")
+        told = yield from self._told(site)
         if self.kind != "undo":
             for fact, at, d in moved:
-                if self.kind == "drift" or fact.change == "warn":
-                    yield _found(site, "drift", fact, at, f"{fact.name} on {at} has changed\n{brief([d])}")
+                new = told.get(_key(fact, at)) != digest(fact, outputs[fact.name, str(at)])
+                if (self.kind == "drift" and new) or (self.kind == "prod" and fact.change == "warn"):
+                    said = f"{fact.name} on {at} has changed\n{brief([d])}"
+                    yield _found(site, "drift", fact, at, said, self.app)
         blocking = [d for fact, _, d in moved if fact.change == "block"]
         if self.kind == "drift" or not blocking:
             return OK
@@ -146,6 +150,13 @@ class CompareSince(Own, frozen=True):
         yield Record(PromotionRefused(release=site.release, gates=("prod_changed_since",)))
         how = f"{site.environment} has changed since it was rehearsed in run {self.run}: nothing was deployed."
         return Outcome("errored", reason=f"{how} Rehearse it again: /stage run {site.release}\n{brief(blocking)}")
+
+    def _told(self, site: Site) -> Generator[Action, Outcome, dict[str, str]]:
+        """The digests of what an earlier lookout saw: where they are another's than those before, it has said so."""
+        if not self.said:
+            return {}
+        seen: dict[str, Recalled] = (yield RecallFacts(self.said, "lookout", site.environment, self.app)).value
+        return {key: recalled.digest for key, recalled in seen.items()}
 
 
 Comparing = CompareFacts | CollectFacts | SeekForgotten | CompareSince
@@ -213,11 +224,12 @@ def _short(line: str) -> str:
     return words if len(words) <= WIDTH // 2 else f"{words[: WIDTH // 2 - 1]}…"
 
 
-def _found(site: Site, kind: str, fact: Fact, at: At, said: str) -> Record:
+def _found(site: Site, kind: str, fact: Fact, at: At, said: str, app: str = "") -> Record:
     """A difference to be looked at; its key is the fact, with the host where it has the fact not for itself."""
     key = fact.name if "/" not in at.host else f"{fact.name}/{at.host}"
     key = key if kind == "qa" else f"{key}:{kind}"
-    return Record(DifferenceFound(run=site.run, key=key, fact=fact.name, host=at.host, kind=kind, brief=said))
+    key = key if site.release or not app else f"{app}/{key}"
+    return Record(DifferenceFound(run=site.run, key=key, fact=fact.name, host=at.host, kind=kind, brief=said, app=app))
 
 
 def _key(fact: Fact, at: At) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from plans.calendars import Freeze, OfficeHours
+from plans.calendars import Freeze, OfficeHours, time_of_day
 from plans.checks import Check
 from plans.facts import Fact
 from plans.isolation import Isolation
@@ -120,6 +120,10 @@ class App(Config, frozen=True, kw_only=True):
 
 
 class Policy(Config, frozen=True, kw_only=True):
+    """`lookout`: the time of day at which prod is looked at for other hands, in the configuration's timezone; empty:
+    never. `restore_test_max_age`: after which without a restore test that passed the admins are called.
+    """
+
     rehearsal_max_age: Duration = "7d"
     separate_duties: bool = True
     approvals: int = 0
@@ -128,5 +132,11 @@ class Policy(Config, frozen=True, kw_only=True):
     inspection: Duration = "2h"
     snapshot_max_age: Duration = "72h"
     rehearse_rollback: bool = True
+    lookout: str = "03:00"
+    restore_test_max_age: Duration = "48h"
     freezes: tuple[Freeze, ...] = ()
     office_hours: OfficeHours | None = None
+
+    def __post_init__(self) -> None:
+        if self.lookout:
+            time_of_day(self.lookout)

@@ -93,7 +93,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
     `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now. `paid` are the
     escaped defects that it pays back, each with the check that names it. `forbidden` are regular expressions that
-    nothing may match that a package brings to prod.
+    nothing may match that a package brings to prod. `lookout` is the last one that passed here, 0 where none did.
     """
 
     run: int
@@ -111,6 +111,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     own: dict[str, Kept] = {}
     rehearsal: int | None = None
     waived: tuple[str, ...] = ()
+    lookout: int = 0
     paid: tuple[tuple[str, str], ...] = ()
     forbidden: tuple[str, ...] = ()
 

@@ -56,17 +56,18 @@ def rollback(material: Material) -> Plan:
 def _write_down(draft: Draft, material: Material) -> None:
     """What prod is from now on: whoever changes it without a promotion is found by that."""
     for subject in material.subjects:
-        if facts := _facts(material, subject):
+        if facts := facts_of(material, subject):
             draft.own("test", "Write down prod's facts", CollectFacts(facts=facts, app=subject.name))
 
 
-def _facts(material: Material, subject: Subject) -> tuple[tuple[Fact, str], ...]:
+def facts_of(material: Material, subject: Subject) -> tuple[tuple[Fact, str], ...]:
+    """Each of an app's facts as it is asked of each of its hosts here."""
     return tuple((fact, host) for fact, host, _ in pairs(subject.app.facts, material.target, None))
 
 
 def _protect(draft: Draft, material: Material) -> None:
     (subject,) = material.subjects
-    if (facts := _facts(material, subject)) and material.rehearsal is not None:
+    if (facts := facts_of(material, subject)) and material.rehearsal is not None:
         since = CompareSince(facts=facts, app=subject.name, run=material.rehearsal, phase="confirm", kind="prod")
         draft.own("protect", "Compare prod with when this was rehearsed", since)
     draft.admins("protect", material.target.backup)

@@ -133,7 +133,8 @@ class Run(Document, frozen=True, kw_only=True):
     `restarts`: why it started over, each time. Its steps are those since then; `spent` are the attempts that each step,
     by its number, had before, and `own` the run's own snapshots that it went back to, by host.
     `late`: by how many seconds a mark of the watch came late. `facts`: by "phase/environment", the digest of each fact
-    that was collected there, by "fact host".
+    that was collected there, by "fact host"; of a run without an app by "phase/environment/app".
+    `quiet`: the channel is not told of it until there is something to tell.
     """
 
     number: int
@@ -169,6 +170,7 @@ class Run(Document, frozen=True, kw_only=True):
     spent: dict[int, int] = {}
     own: dict[str, Kept] = {}
     facts: dict[str, dict[str, str]] = {}
+    quiet: bool = False
     verdict: str = ""
     reason: str = ""
     finished: str = ""
@@ -185,12 +187,21 @@ class Run(Document, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether others must wait for its environment and machines: a watch holds nothing."""
-        return self.active and self.phase != "watch"
+        """Whether others must wait for its environment and machines: a watch holds nothing, a lookout gives way."""
+        return self.active and self.phase != "watch" and self.kind != "lookout"
 
     @property
     def clean(self) -> bool:
         return not self.unclean
+
+    def collected(self, phase: str, environment: str, app: str) -> dict[str, str]:
+        """The digest of each of an app's facts as it was collected there, by "fact host"."""
+        return self.facts.get(facts_of(self.app, phase, environment, app), {})
+
+
+def facts_of(app: str, phase: str, environment: str, about: str) -> str:
+    """Where a run of `app`, or of none, keeps what it collected there about an app."""
+    return f"{phase}/{environment}" if about in (app, "") else f"{phase}/{environment}/{about}"
 
 
 class Attested(Document, frozen=True, kw_only=True):
@@ -220,7 +231,7 @@ class EnvironmentState(Document, frozen=True, kw_only=True):
 
     `snapshots` are ours that stand, by host; `removed` those that a run took away which still goes on, by that run: its
     plan was made with them, and stays what it was. `seen`: each app's facts as they were last seen; `settled`: as they
-    were after its last promotion or rollback.
+    were after its last promotion or rollback, or since then when the first lookout wrote them down.
     """
 
     name: str

@@ -17,6 +17,7 @@ class DifferenceFound(Event, frozen=True, kw_only=True, tag="difference.found"):
     host: str
     kind: str
     brief: str
+    app: str = ""
 
 
 class DifferenceDisposed(Event, frozen=True, kw_only=True, tag="difference.disposed"):

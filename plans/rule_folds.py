@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from plans import rule_events as e
 from plans.events import ApprovalGiven, Entry
-from plans.folds import Changes, Documents, Fold, change_run, due, notice, run
+from plans.folds import Changes, Documents, Fold, change_environment, change_run, due, notice, run
 from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Tried, Waiver
 
 REVIEWED_WITHIN = timedelta(days=2)
@@ -23,9 +23,13 @@ def _difference_found(documents: Documents, entry: Entry, event: e.DifferenceFou
         kind=event.kind,
         brief=event.brief,
         at=entry.at,
+        app=event.app,
     )
-    told = due(entry, f"run/{event.run}/difference/{event.key}", run(documents, event.run))
-    return {("differences", f"{event.run}/{event.key}"): found} | told
+    of = run(documents, event.run)
+    changes: Changes = {("differences", f"{event.run}/{event.key}"): found}
+    if of is not None and of.quiet:
+        changes |= change_run(documents, event.run, quiet=False) | due(entry, f"run/{event.run}")
+    return changes | due(entry, f"run/{event.run}/difference/{event.key}", of)
 
 
 def _difference_disposed(documents: Documents, entry: Entry, event: e.DifferenceDisposed) -> Changes:
@@ -91,7 +95,9 @@ def _inspection_closed(documents: Documents, entry: Entry, event: e.InspectionCl
 def _change_outside(documents: Documents, entry: Entry, event: e.ChangeOutside) -> Changes:
     outside = Outside(environment=event.environment, reason=event.reason, by=entry.by, at=entry.at)
     what = f"{event.environment} was changed by hand: {event.reason}"
-    return {("outside", event.environment): outside} | _to_review(entry, event.environment, what) | notice(entry)
+    changes: Changes = {("outside", event.environment): outside}
+    changes |= change_environment(documents, event.environment, settled={})
+    return changes | _to_review(entry, event.environment, what) | notice(entry)
 
 
 def _promotion_forced(documents: Documents, entry: Entry, event: e.PromotionForced) -> Changes:

@@ -13,6 +13,7 @@ class Difference(Document, frozen=True, kw_only=True):
     kind: str
     brief: str
     at: str
+    app: str = ""
     disposed: str = ""
     disposed_by: str = ""
     disposed_at: str = ""

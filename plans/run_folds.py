@@ -7,7 +7,10 @@ from msgspec.structs import replace
 from plans import events as e
 from plans.folds import Changes, Documents, Fold, change_environment, change_release, change_run, due, environment, run
 from plans.isolation import WORST_FIRST
-from plans.records import Answered, EnvironmentState, HostStep, Measured, Question, Run, Seen, StepRecord
+from plans.records import Answered, EnvironmentState, HostStep, Measured, Question, Run, Seen, StepRecord, facts_of
+
+TOUCHES_PROD = frozenset({"deploy", "rollback", "revert"})
+"""Phases from whose beginning on nobody knows what prod is, until its facts are written down again."""
 
 
 def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> Changes:
@@ -23,12 +26,13 @@ def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> C
         machines=event.machines,
         total=event.total,
         cautions=event.cautions,
+        quiet=event.kind == "lookout",
     )
     changes: Changes = {("runs", str(new.number)): new}
     changes |= change_environment(documents, event.environment, inspection=None)
     if event.kind == "promotion":
         changes |= change_release(documents, event.release, promotion=event.run, scheduled=None)
-    return changes | due(entry, f"run/{event.run}")
+    return changes if new.quiet else changes | due(entry, f"run/{event.run}")
 
 
 def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) -> Changes:
@@ -70,6 +74,10 @@ def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) ->
     changes = change_run(documents, event.run, phase=event.phase, steps=steps, total=total)
     if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
         changes |= _deployed(documents, found)
+    elif event.phase in TOUCHES_PROD and found.phase != event.phase:
+        state = environment(documents, found.environment)
+        unsettled = {app: seen for app, seen in state.settled.items() if app != found.app}
+        changes |= change_environment(documents, found.environment, settled=unsettled)
     return changes | _phase_ended(found, entry, event.phase)
 
 
@@ -79,7 +87,8 @@ def _phase_ended(found: Run, entry: e.Entry, phase: str) -> Changes:
     Those that look on during the tests are told of only where one of them is not ok: what it found is told by itself.
     """
     own = [step for step in found.steps.values() if step.phase == found.phase and not step.written]
-    quiet = found.phase == "watch" or (found.phase == "test" and all(step.outcome == "ok" for step in own))
+    fine = all(step.outcome == "ok" for step in own)
+    quiet = found.phase == "watch" or (found.phase in ("test", "lookout") and fine)
     if phase == found.phase or not own or quiet:
         return {}
     return due(entry, f"run/{found.number}/phase/{found.phase}/{max(step.number for step in own)}", found)
@@ -175,8 +184,10 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
     found = run(documents, event.run)
     if found is None:
         return {}
-    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None)
+    quiet = found.quiet and event.verdict in ("passed", "aborted")
+    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None, quiet=quiet)
     changes: Changes = {("runs", str(event.run)): ended}
+    changes |= due(entry, f"run/{event.run}") if found.quiet and not quiet else {}
     changes |= _phase_ended(found, entry, "")
     if found.kind == "rehearsal":
         if event.verdict in ("passed", "failed"):
@@ -190,7 +201,7 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
     if isinstance(state, EnvironmentState) and event.run in state.removed:
         still = {number: theirs for number, theirs in state.removed.items() if number != event.run}
         changes[key] = replace(state, removed=still)
-    return changes | due(entry, f"run/{event.run}/end")
+    return changes if quiet else changes | due(entry, f"run/{event.run}/end")
 
 
 def _deployed(documents: Documents, found: Run) -> Changes:
@@ -241,7 +252,7 @@ def _facts_collected(documents: Documents, entry: e.Entry, event: e.FactsCollect
     found = run(documents, event.run)
     if found is None:
         return {}
-    where = f"{found.phase}/{event.environment}"
+    where = facts_of(found.app, found.phase, event.environment, event.app)
     changes = change_run(documents, event.run, facts=found.facts | {where: found.facts.get(where, {}) | event.digests})
     state, app = environment(documents, event.environment), event.app or found.app
     last = state.seen.get(app)
@@ -249,7 +260,9 @@ def _facts_collected(documents: Documents, entry: e.Entry, event: e.FactsCollect
     digests = (last.digests if last and same else {}) | event.digests
     seen = Seen(run=event.run, phase=found.phase, at=entry.at, digests=digests)
     settled = state.settled
-    if found.kind in ("promotion", "rollback") and found.phase == "test":
+    known = settled.get(app)
+    first = found.kind == "lookout" and (known is None or known.run == event.run)
+    if first or (found.kind in ("promotion", "rollback") and found.phase == "test"):
         settled = settled | {app: seen}
     return changes | change_environment(documents, event.environment, seen=state.seen | {app: seen}, settled=settled)
 

@@ -266,7 +266,7 @@ class TestTwoTimes:
     def test_what_is_as_it_was_passes(self, kind: str) -> None:
         asked, ended = self.since(kind, outputs("s"), recalled(schema_db="s"))
         assert (ended, found(asked)) == (OK, [])
-        assert RecallFacts(3, "confirm", "prod") in asked
+        assert RecallFacts(3, "confirm", "prod", "webshop") in asked
 
     def test_a_prod_that_moved_refuses_the_promotion_before_it_touches_anything(self) -> None:
         asked, ended = self.since("prod", outputs("new"), recalled(schema_db="old"))
