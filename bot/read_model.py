@@ -1,7 +1,8 @@
 """Touches the read model's file: the documents in TinyDB, written whole beside the last ones and renamed."""
 
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ def write(path: Path, mark: Mark, documents: Mapping[records.Key, records.AnyDoc
     beside.unlink(missing_ok=True)
     rows: dict[str, list[dict[str, Any]]] = {table: [] for table in records.TABLES}
     for (table, name), document in documents.items():
-        rows[table].append({"name": name, "document": document})
+        rows[table].append({"name": _raw(name), "document": _raw(document)})
     try:
         with TinyDB(beside, storage=_File) as db:
-            db.table("tail").insert(msgspec.structs.asdict(mark))
+            db.table("tail").insert({**msgspec.structs.asdict(mark), "whole": _digest(mark, rows)})
             for table, found in rows.items():
                 db.table(table).insert_multiple(found)
         os.replace(beside, path)
@@ -47,13 +48,31 @@ def read(path: Path) -> tuple[Mark, dict[records.Key, Any]]:
     """What was written last. Raises whatever is wrong with it."""
     documents: dict[records.Key, Any] = {}
     with TinyDB(path, storage=_File) as db:
-        (row,) = db.table("tail").all()
-        mark = Mark(*(msgspec.json.decode(row[name], type=kind) for name, kind in Mark.__annotations__.items()))
-        for table, kind in records.TABLES.items():
-            for row in db.table(table).all():
-                document = msgspec.json.decode(row["document"], type=kind)
-                documents[table, msgspec.json.decode(row["name"], type=str)] = document
+        (head,) = db.table("tail").all()
+        mark = Mark(*(msgspec.json.decode(head[name], type=kind) for name, kind in Mark.__annotations__.items()))
+        rows = {table: db.table(table).all() for table in records.TABLES}
+    if msgspec.json.decode(head["whole"]) != _digest(mark, rows):
+        raise ValueError("it is not what was written")
+    for table, kind in records.TABLES.items():
+        for row in rows[table]:
+            document = msgspec.json.decode(row["document"], type=kind)
+            documents[table, msgspec.json.decode(row["name"], type=str)] = document
     return mark, documents
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _digest(mark: Mark, rows: Mapping[str, Sequence[Mapping[str, msgspec.Raw]]]) -> str:
+    """SHA-256 in hex of all that a read model says: a byte that changed on the disk must not become what is known."""
+    whole = hashlib.sha256(msgspec.json.encode(mark))
+    for table, found in rows.items():
+        whole.update(f"{table} {len(found)}".encode())
+        for row in found:
+            whole.update(row["name"])
+            whole.update(row["document"])
+    return whole.hexdigest()
 
 
 class _File:

@@ -261,3 +261,15 @@ def test_documents_are_found_by_kind_oldest_first(folder: Path) -> None:
     assert [release.id for release in board.table(Release)] == ["R-1", "R-2"]
     assert [run.number for run in board.table(Run)] == [1]
     assert board.environment("nowhere") == EnvironmentState(name="nowhere")
+
+
+def test_a_read_model_with_a_flipped_byte_is_never_taken_for_what_the_ledger_says(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = folder / "board.json"
+    whole, said = model.read_bytes(), from_the_ledger(folder, tmp_path_factory.mktemp("other") / "data")
+    for at in range(0, len(whole), 7):
+        model.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        board = opened(folder)
+        assert board.documents == said, whole[max(0, at - 30) : at + 10]
+        board.ledger.close()
