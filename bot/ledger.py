@@ -25,6 +25,8 @@ _MISSING = (
 SECTOR = 512
 """Bytes that reach a disk together or not at all."""
 _KEYS = {"seq", "at", "type", "by", "data", "prev", "hash"}
+_HASH_BYTES = len(f',"hash":"{GENESIS}"\n')
+"""What a line has besides what its hash is of: readers differ in which they believe of a key that stands twice."""
 
 
 class Damaged(Refusal):
@@ -41,9 +43,12 @@ class Damaged(Refusal):
 
 def digest(record: dict[str, Any]) -> str:
     """SHA-256 in hex of a record without its `hash`, as CONTRACT.md section 7 writes it."""
+    return hashlib.sha256(_hashed(record)).hexdigest()
+
+
+def _hashed(record: dict[str, Any]) -> bytes:
     bare = {key: value for key, value in record.items() if key != "hash"}
-    text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def digest_up_to(path: Path, offset: int) -> str:
@@ -119,8 +124,11 @@ def _record(line: bytes, seq: int, prev: str) -> dict[str, Any]:
         raise Damaged(seq, f"seq is {record['seq']}, {seq} was to follow")
     if record["prev"] != prev:
         raise Damaged(seq, "it does not follow from the line before (prev)")
-    if record["hash"] != digest(record):
+    hashed = _hashed(record)
+    if record["hash"] != hashlib.sha256(hashed).hexdigest():
         raise Damaged(seq, "its content does not match its hash")
+    if len(line) != len(hashed) + _HASH_BYTES:
+        raise Damaged(seq, "it says something twice, or otherwise than it was written")
     return record
 
 

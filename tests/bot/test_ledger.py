@@ -159,7 +159,7 @@ class TestTorn:
 def rehashed(line: bytes, **changes: Any) -> bytes:
     record = json.loads(line) | changes
     record["hash"] = digest(record)
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 DAMAGE = {
@@ -174,6 +174,8 @@ DAMAGE = {
     "not a record": (lambda lines: [lines[0], b"[1]\n", lines[2]], 2),
     "a key more": (lambda lines: [lines[0], lines[1].replace(b'{"seq"', b'{"more":1,"seq"'), lines[2]], 2),
     "a line rewritten, hash and all": (lambda lines: [lines[0], rehashed(lines[1], by="U9"), lines[2]], 3),
+    "a key twice": (lambda lines: [lines[0], lines[1].replace(b'"by":', b'"by":"U9","by":'), lines[2]], 2),
+    "a space more": (lambda lines: [lines[0], lines[1].replace(b'"by":', b'"by": '), lines[2]], 2),
     "half a line in the middle": (lambda lines: [lines[0], lines[1][:40] + b"\n", lines[2]], 2),
     "ended as on Windows": (lambda lines: [line[:-1] + b"\r\n" for line in lines], 1),
     "its last end flipped": (lambda lines: [*lines[:2], lines[2][:-1] + b"\x0b"], 3),

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deck_room import ADMIN, DEV, GUEST, TESTER, DeckRoom, deck_room
+from deck_room import ADMIN, DEV, GUEST, TESTER, DeckRoom
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutants import bent, examples, odd_text
 from slack_bolt import App, BoltRequest
 from slack_bolt.authorization import AuthorizeResult
+from slack_room import room
 
 from handlers import register
 from handlers.buttons import TWINS
@@ -104,10 +105,13 @@ ENVELOPES = COMMANDS | PRESSES | FORMS
 @pytest.fixture(scope="module")
 def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeckRoom]:
     folder: Path = tmp_path_factory.mktemp("deck")
-    with deck_room(folder) as room:
-        room.release()
-        room.rehearsed("R-1")
-        yield room
+    with room() as slack:  # without a socket: its pings would turn the dice that hypothesis throws
+        made = DeckRoom(slack, folder)
+        made.release()
+        made.rehearsed("R-1")
+        yield made
+        made.workers.close()
+        made.board.close()
 
 
 class AtOnce(Workers):
