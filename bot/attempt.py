@@ -15,9 +15,23 @@ from bot import durable
 from bot.board import Board
 from bot.masking import Masker
 from bot.texts import Texts
-from plans.actions import Action, Ask, KeepText, Note, Outcome, Pause, RecallFacts, Record, Restart, Shell, Together
+from plans.actions import (
+    Action,
+    Ask,
+    KeepText,
+    Note,
+    Outcome,
+    Pause,
+    RecallFacts,
+    RecallWindow,
+    Record,
+    Restart,
+    Shell,
+    Together,
+)
 from plans.engine import outcome_in
 from plans.events import AnyEvent, JobStarted, RunPaused, StepFinished
+from plans.hands import window
 from plans.phases import Planned
 from plans.records import HostStep, Run
 from plans.site import OK, Site
@@ -106,6 +120,9 @@ class Attempt:
             case RecallFacts(run, phase, environment, app):
                 digests = self._board.run(run).collected(phase, environment, app)
                 return Outcome("ok", value={fact: self._texts.recall(digest) for fact, digest in digests.items()})
+            case RecallWindow():
+                here = self._board.run(self._site.run), self._board.environment(self._site.environment)
+                return Outcome("ok", value=window(*here, self._site.host))
             case Pause(seconds):
                 return Outcome("aborted") if self._cancel.wait(seconds) else OK
             case Ask():

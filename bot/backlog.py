@@ -7,7 +7,7 @@ import msgspec
 from bot.scribe import Noted
 from plans import events as e
 from plans.records import Run
-from plans.rule_events import DifferenceDisposed
+from plans.rule_events import DifferenceDisposed, HandSeen
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -70,8 +70,8 @@ def files_in_order(posts: Iterable[Post]) -> list[Post]:
 
 
 def changes(key: str) -> bool:
-    """Whether a message is edited after it was posted: cards, questions, differences and ends are."""
-    return key == thread_of(key) or key.endswith("/end") or "/question/" in key or "/difference/" in key
+    """Whether a message is edited after it was posted: cards, questions, differences, hands and ends are."""
+    return key == thread_of(key) or key.endswith(("/end", "/hands")) or "/question/" in key or "/difference/" in key
 
 
 def edits_in_order(keys: Iterable[str], runs: Iterable[Run]) -> list[str]:
@@ -90,6 +90,8 @@ def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
     match event:
         case DifferenceDisposed(run=number, key=key):
             yield f"run/{number}/difference/{key}"
+        case HandSeen(run=number):
+            yield f"run/{number}/hands"
         case e.RunStarted() if run and run.kind in ("promotion", "rollback"):
             yield from _ends(run.release, runs)
         case e.RunFinished():

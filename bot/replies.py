@@ -41,6 +41,7 @@ _LINES = {"ok": (3, 400), "skipped": (3, 400)}
 _LINES_OF_TROUBLE = (20, 1500)
 _HOSTS_SHOWN = 12
 _TAILS_SHOWN = 3
+_HANDS_SHOWN = 15
 
 
 def tail(output: str, outcome: str) -> str:
@@ -158,13 +159,31 @@ def question_reply(run: Run, number: int, *, asked: Iterable[str]) -> Message:
     called = mentions(asked) or f"the {line(question.role)}"
     said = f"{called}: run {run.number} waits for your answer about {about}"
     buttons = [_choice(run, question, choice) for choice in question.choices]
+    price = _price(run, question)
     blocks = (
         section(f"{said}\n{quoted(question.why)}"),
+        *((section(price),) if price else ()),
         *actions(*buttons),
         context(f"Or type {typed}, with a note after it where you have one"),
     )
-    text = f"{said}\n{quoted(question.why)}\nAnswer {words}: press a button or type {typed}."
+    text = f"{said}\n{quoted(question.why)}\n{price and f'{price} '}Answer {words}: press a button or type {typed}."
     return Message(cut(text, EDITABLE), blocks)
+
+
+def _price(run: Run, question: Question) -> str:
+    """What the choices cost that keep a rehearsal going and take its worth away, for who types the answer, too."""
+    dear = [label(choice) for choice in question.choices if _uncounted(run, question, choice)]
+    if not dear:
+        return ""
+    said = f"After *{' or '.join(dear)}* the rehearsal goes on, but it does not count:"
+    return f"{said} {run.release} may not be promoted on it (`rehearsal_not_clean`)."
+
+
+def _uncounted(run: Run, question: Question, choice: str) -> bool:
+    """Whether a rehearsal is not clean after that choice."""
+    step = run.steps.get(question.step)
+    again = choice == "retry" and step is not None and any(host.outcome == "failed" for host in step.hosts.values())
+    return run.kind == "rehearsal" and (again or choice in ("skip", "done_with_help"))
 
 
 def _answered(run: Run, question: Question, about: str, answer: Answered) -> Message:
@@ -190,13 +209,10 @@ def _choice(run: Run, question: Question, choice: str) -> Block:
 def _cost(run: Run, question: Question, choice: str) -> str:
     """What a choice costs, in plain text; empty where it costs nothing."""
     step = run.steps.get(question.step)
-    unclean = f"{run.release} could then not be promoted: rehearsal_not_clean." if run.kind == "rehearsal" else ""
+    if _uncounted(run, question, choice):
+        return f"{run.release} could then not be promoted: rehearsal_not_clean."
     if choice == "skip":
-        return unclean or f"The step is left out on {run.environment}, and the run goes on without it."
-    if choice == "retry" and step is not None and step.outcome == "failed":
-        return unclean
-    if choice == "done_with_help":
-        return unclean
+        return f"The step is left out on {run.environment}, and the run goes on without it."
     if choice == "abort":
         left = f" {run.environment} stays as it is now." if run.kind in ("promotion", "rollback") else ""
         ends = f"as {step.outcome}" if step is not None and step.outcome else "here"
@@ -204,6 +220,17 @@ def _cost(run: Run, question: Question, choice: str) -> str:
     if choice == "stop":
         return f"The command is stopped on {run.environment} wherever it is now."
     return ""
+
+
+def hands_reply(run: Run) -> Message:
+    """Whose hands were on staging during a rehearsal: it does not count."""
+    count = f"{run.environment} was not left alone while {run.release} was tested on it"
+    said = f"{line(count)}: this rehearsal does not open the way to prod (`rehearsal_not_clean`)."
+    shown = [f"• {line(hand, 300)}" for hand in run.hands[:_HANDS_SHOWN]]
+    if len(run.hands) > _HANDS_SHOWN:
+        shown.append(f"and {len(run.hands) - _HANDS_SHOWN} more: `quarterdeck ledger show --run {run.number}`")
+    text = "\n".join([said, *shown])
+    return Message(cut(text, EDITABLE), fitting((section(f"✕ {said}"), section("\n".join(shown)))))
 
 
 def mark_reply(run: Run, mark: str) -> Message:

@@ -106,6 +106,8 @@ class Scribe:
                 return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
             case ["run", number, "difference", *name]:
                 return self._difference(self._board.run(int(number)), "/".join(name))
+            case ["run", number, "hands"]:
+                return replies.hands_reply(self._board.run(int(number)))
             case ["run", number, "end"]:
                 return self._end(self._board.run(int(number)), noted)
             case ["run", number, "restart", count]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import asyncssh
 
+from lab import logins
 from lab.machines import InvalidPower, Machine
 from lab.vm import HOST_KEY
 
@@ -23,8 +25,10 @@ Session = asyncssh.SSHServerProcess[bytes]
 
 
 class Host:
-    """The SSH server of `machine` on `port` of its address; who has the private half of `client_key` may log in.
+    """The SSH server of `machine` on `port` of its address; who has the private half of `client_key` may log in, and
+    who has that of a key in `.ssh/authorized_keys` of its disk.
 
+    Who logs in is noted as on any host (`lab.logins`): all in the journal, those who have a terminal in wtmp.
     It follows the power switch: open once the VM is on, and with the plug every connection is cut. Each command that
     it ran is a line of `commands.jsonl` beside the VM's disk: at, boot_id, command, exit (the exit code, minus the
     number of the signal that ended it, or null where the connection was cut first).
@@ -37,6 +41,7 @@ class Host:
         self.host_key = own_key(machine.folder / HOST_KEY)
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._commands: set[asyncio.Task[None]] = set()
+        self._terminals: set[str] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
         machine.on_power.append(self._follow)
 
@@ -47,6 +52,7 @@ class Host:
 
     async def _follow(self, machine: Machine) -> None:
         if machine.power == "poweredOn":
+            logins.boot(machine.folder)
             self._acceptor = await asyncssh.create_server(
                 lambda: Gate(self),
                 machine.address,
@@ -55,7 +61,6 @@ class Host:
                 process_factory=self._run,
                 sftp_factory=lambda channel: Files(channel, machine.disk),
                 encoding=None,
-                allow_pty=False,
             )
         elif self._acceptor:
             self._acceptor.close()
@@ -72,10 +77,24 @@ class Host:
         try:
             if session.subsystem:
                 session.exit(127)
+            elif session.term_type is not None:
+                await self._at_a_terminal(session)
             else:
                 await self._execute(session)
         finally:
             self._commands.discard(task)
+
+    async def _at_a_terminal(self, session: Session) -> None:
+        line = next(name for n in itertools.count() if (name := f"pts/{n}") not in self._terminals)
+        about = session.get_extra_info("username"), session.get_extra_info("peername")[0]
+        self._terminals.add(line)
+        logins.came(self.machine.folder, line, *about)
+        try:
+            await self._execute(session)
+        finally:
+            self._terminals.discard(line)
+            if self.machine.power == "poweredOn":  # the plug leaves no time to note anything
+                logins.went(self.machine.folder, line)
 
     async def _execute(self, session: Session) -> None:
         started = datetime.now(UTC)
@@ -83,11 +102,16 @@ class Host:
         pipe = asyncio.subprocess.PIPE
         boot_id = self.machine.boot_id
         with suppress(InvalidPower):  # the plug was pulled meanwhile, and the connection is gone
-            child = await self.machine.spawn(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+            child = await self.machine.spawn(argv, env=self._environment(session), stdin=pipe, stdout=pipe, stderr=pipe)
             finished = await carry(session, child)
             self._note(started, boot_id, session.command, child.returncode if finished else None)
             if finished and child.returncode is not None:
                 end(session, child.returncode)
+
+    def _environment(self, session: Session) -> dict[str, str]:
+        """The VM's, and where this connection came from and to, as sshd tells it."""
+        ends = (*session.get_extra_info("peername")[:2], *session.get_extra_info("sockname")[:2])
+        return {**self.machine.environment(), "SSH_CONNECTION": " ".join(map(str, ends))}
 
     def _note(self, started: datetime, boot_id: str, command: str | None, code: int | None) -> None:
         line = {"at": started.isoformat(timespec="milliseconds"), "boot_id": boot_id, "command": command, "exit": code}
@@ -101,6 +125,7 @@ class Gate(asyncssh.SSHServer):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._connection: asyncssh.SSHServerConnection | None = None
+        self._key = host.client_key
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
@@ -114,7 +139,16 @@ class Gate(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return username == USER and key.public_data == self._host.client_key.public_data
+        self._key = key
+        disk = self._host.machine.disk
+        return username == USER and (key.public_data == self._host.client_key.public_data or authorized(disk, key))
+
+    def auth_completed(self) -> None:
+        assert self._connection
+        address, port = self._connection.get_extra_info("peername")[:2]
+        name = self._key.get_algorithm().removeprefix("ssh-").upper()
+        told = f"{name} {self._key.get_fingerprint()}"
+        logins.accepted(self._host.machine.folder, USER, address, port, told)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         with suppress(ValueError):  # a name: the lab's addresses have none
@@ -141,6 +175,16 @@ class Files(asyncssh.SFTPServer):
 
     def _holds(self, path: bytes) -> bool:
         return path == self._disk or path.startswith(self._disk + b"/")
+
+
+def authorized(disk: Path, key: asyncssh.SSHKey) -> bool:
+    """Whether the VM's own `authorized_keys` lets the key in; a line that sshd would not take lets nobody in."""
+    file = disk / ".ssh" / "authorized_keys"
+    for line in file.read_text().splitlines() if file.exists() else ():
+        with suppress(asyncssh.KeyImportError, ValueError):
+            if asyncssh.import_authorized_keys(line).validate(key, "", "", None) is not None:
+                return True
+    return False
 
 
 def own_key(file: Path) -> asyncssh.SSHKey:

@@ -223,6 +223,31 @@ class RecallFacts(msgspec.Struct, frozen=True):
     app: str
 
 
+class Window(msgspec.Struct, frozen=True):
+    """Since when nobody else is to be at work on a host, and when that was the plan: Unix times by the bot's clock."""
+
+    since: float
+    by_hand: tuple[tuple[float, float], ...] = ()
+
+
+class RecallWindow(msgspec.Struct, frozen=True):
+    """Since when the step's host is under test: the value is a Window."""
+
+
+class ReadLogins(msgspec.Struct, frozen=True):
+    """Read who logged in on the host since then (a Unix time by the bot's clock): the value is `plans.hands.Seen`."""
+
+    at: At
+    since: float
+
+
+class ReadHappenings(msgspec.Struct, frozen=True):
+    """Read what others did to the host's VM in vCenter since then: the value is a `plans.hands.Seen`."""
+
+    at: At
+    since: float
+
+
 class Note(msgspec.Struct, frozen=True):
     """Add text to the step's log."""
 
@@ -232,5 +257,5 @@ class Note(msgspec.Struct, frozen=True):
 Action = (
     Shell | Together | Upload | Power | ReadNetworks | Disconnect | TakeSnapshot | RevertTo | RemoveSnapshot
     | PutClone | TakeCloneBack | EndFormer | FindVm | AwaitHost | Restart | Pause | Ask | Record | KeepText
-    | RecallFacts | Note
+    | RecallFacts | RecallWindow | ReadLogins | ReadHappenings | Note
 )  # fmt: skip

@@ -124,7 +124,8 @@ class Kept(Document, frozen=True, kw_only=True):
 
 
 class Run(Document, frozen=True, kw_only=True):
-    """One run. `unclean` says why it is not clean; `verdict` is empty while it goes on.
+    """One run. `unclean` says why it is not clean; `hands` are those of it that were somebody else's on staging;
+    `verdict` is empty while it goes on.
 
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
     `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
@@ -156,6 +157,7 @@ class Run(Document, frozen=True, kw_only=True):
     answers: dict[int, Answered] = {}
     answered: tuple[Answered, ...] = ()
     unclean: tuple[str, ...] = ()
+    hands: tuple[str, ...] = ()
     forgiven: tuple[str, ...] = ()
     aborting: str = ""
     aborted_by: str = ""

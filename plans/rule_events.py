@@ -45,11 +45,23 @@ class WaiverUsed(Event, frozen=True, kw_only=True, tag="waiver.used"):
 
 
 class HandSeen(Event, frozen=True, kw_only=True, tag="hand.seen"):
-    """Somebody else was at work on staging between snapshot and verdict: a login on a guest, or an event of vCenter."""
+    """Somebody else was at work on staging between snapshot and verdict: a login on a guest, or an event of vCenter.
+
+    `at`: when, in UTC (ISO 8601), by the clock of who tells it.
+    """
 
     run: int
     host: str
     what: str
+    at: str = ""
+
+
+class HandsUnknown(Event, frozen=True, kw_only=True, tag="hands.unknown"):
+    """Whether anybody else was at work on a host cannot be told, and why."""
+
+    run: int
+    host: str
+    why: str
 
 
 class InspectionOpened(Event, frozen=True, kw_only=True, tag="inspection.opened"):
@@ -147,7 +159,7 @@ class CheckAssigned(Event, frozen=True, kw_only=True, tag="check.assigned"):
 
 
 RuleEvent = (
-    DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen
+    DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen | HandsUnknown
     | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | ReviewGiven
     | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned
 )  # fmt: skip

@@ -68,7 +68,16 @@ def _hand_seen(documents: Documents, entry: Entry, event: e.HandSeen) -> Changes
     said = f"a hand on {event.host}: {event.what}"
     if found is None or said in found.unclean:
         return {}
-    return change_run(documents, event.run, unclean=(*found.unclean, said))
+    changes = change_run(documents, event.run, unclean=(*found.unclean, said), hands=(*found.hands, said))
+    return changes | due(entry, f"run/{event.run}/hands", found)
+
+
+def _hands_unknown(documents: Documents, entry: Entry, event: e.HandsUnknown) -> Changes:
+    found = run(documents, event.run)
+    said = f"whether anybody else was at work on {event.host} is not known: {event.why}"
+    if found is None or said in found.cautions:
+        return {}
+    return change_run(documents, event.run, cautions=(*found.cautions, said))
 
 
 def _inspection_opened(documents: Documents, entry: Entry, event: e.InspectionOpened) -> Changes:
@@ -195,6 +204,7 @@ FOLDS: dict[type[Any], Fold] = {
     e.WaiverGiven: _waiver_given,
     e.WaiverUsed: _waiver_used,
     e.HandSeen: _hand_seen,
+    e.HandsUnknown: _hands_unknown,
     e.InspectionOpened: _inspection_opened,
     e.InspectionEntered: _inspection_entered,
     e.InspectionClosed: _inspection_closed,

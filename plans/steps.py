@@ -8,6 +8,7 @@ from plans.actions import Ask, Outcome, Restart
 from plans.checks import Check, Healthy
 from plans.comparing import Comparing
 from plans.escapes import Covering, PayBack
+from plans.hands import LookForHands
 from plans.machinery import Machinery
 from plans.quantities import seconds
 from plans.restoring import MakeAnew, RestoreRun
@@ -81,6 +82,7 @@ PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 """What a package may be made of. A new kind is a class above and its name here."""
 
 Step: TypeAlias = (
-    PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | SearchChanged | Comparing | Machinery
-)
+    PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | SearchChanged | Comparing
+    | LookForHands | Machinery
+)  # fmt: skip
 """Every kind of step there is."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from plans.actions import At
 from plans.environment import Environment, Guest, Host, Ssh, VCenter
+from plans.hands import Seen
 from vmops.local import LocalTransport
 from vmops.transport import Refused, Transport
 
@@ -91,6 +92,13 @@ class Hosts:
             if key not in self._guests:
                 self._guests[key] = GuestTransport(session, host.vm, host.guest, system)
             return self._guests[key]
+
+    def happenings(self, at: At, since: float) -> Seen:
+        """What others did to the host's VM in vCenter since then (`vmops.happenings`). Raises as `machine`."""
+        from vmops.happenings import read_happenings
+
+        machine = self.machine(at)
+        return read_happenings(self._session(self.host(at).vcenter), machine, since)
 
     def clones(self, at: At, token: str) -> Clones:
         """The making of the host's VM anew, under that token. Raises Refused."""

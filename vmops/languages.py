@@ -6,6 +6,7 @@
 import shlex
 from typing import Protocol
 
+from vmops import login_scripts
 from vmops.scripts import BOOT_ID, Spec, asking
 
 # OpenSSL's uses the processor's own instructions, which coreutils' as Debian builds it does not: four times as fast.
@@ -59,6 +60,10 @@ class Language(Protocol):
         """The script that runs a short command, and tells its exit code as the result."""
         ...
 
+    def logins(self, ago: int) -> str:
+        """The command that prints who logged in in the last so many seconds (see `vmops.login_scripts`)."""
+        ...
+
     def digest(self, path: str) -> str:
         """The command that prints the file's SHA-256 (hex)."""
         ...
@@ -86,6 +91,9 @@ class Sh:
 
     def asking(self, command: str, token: str) -> str:
         return asking(command, token)
+
+    def logins(self, ago: int) -> str:
+        return f"ago={ago}\n{login_scripts.SH}"
 
     def digest(self, path: str) -> str:
         return f"{_DIGEST}digest {shlex.quote(plain(path))}"

@@ -16,6 +16,8 @@ from plans.actions import (
     Outcome,
     Power,
     PutClone,
+    ReadHappenings,
+    ReadLogins,
     ReadNetworks,
     RemoveSnapshot,
     Restart,
@@ -31,6 +33,7 @@ from vmops.boots import await_host, restart, restarting
 from vmops.clocks import compare_clocks
 from vmops.hosts import RUNNER, Hosts
 from vmops.jobs import BRIEFLY, PATIENCE, Ending, Job
+from vmops.logins import read_logins
 from vmops.scripts import Spec
 from vmops.tidy import tidy
 from vmops.transport import Cancelled, Limit, Overdue, Refused, Sink, Trouble
@@ -44,7 +47,8 @@ LAST_LOOK = 5.0
 
 Snapshot = TakeSnapshot | RevertTo | RemoveSnapshot
 Clone = PutClone | TakeCloneBack | EndFormer
-Other = Upload | AwaitHost | FindVm | ReadNetworks | Disconnect | Power | Snapshot | Clone
+Look = ReadLogins | ReadHappenings
+Other = Upload | AwaitHost | FindVm | ReadNetworks | Disconnect | Power | Snapshot | Clone | Look
 
 _WHY = {
     "signalled": "outcome unknown: it was ended by a signal from outside, as a shutdown sends it",
@@ -58,7 +62,9 @@ _WHY = {
 UPLOADING = 3600.0
 TASK = 3600.0
 CUTTING = 120.0
-"""Seconds for one upload; for one change of a VM: snapshots of large disks take their time; to cut its network."""
+LOOKING = 60.0
+"""Seconds for one upload; for one change of a VM: snapshots of large disks take their time; to cut its network; to look
+who logged in."""
 
 
 class Performer:
@@ -197,6 +203,10 @@ class Performer:
                 return self._hosts.machine(at, anew=True).identity
             case ReadNetworks():
                 return self._hosts.machine(at).networks()
+            case ReadLogins(since=since):
+                return read_logins(self._hosts.transport(at), since, Limit.of(LOOKING, cancel))
+            case ReadHappenings(since=since):
+                return self._hosts.happenings(at, since)
             case Disconnect():
                 return self._hosts.machine(at).disconnect(Limit.of(CUTTING))  # also where somebody wants to stop
             case Power():

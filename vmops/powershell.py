@@ -9,6 +9,7 @@ import base64
 from collections.abc import Sequence
 
 from plans.windows import quote
+from vmops import login_scripts
 from vmops.scripts import LOOKS, Spec, run_of
 from vmops.transport import TICK
 
@@ -221,6 +222,9 @@ class PowerShell:
 
     def asking(self, command: str, token: str) -> str:
         return _whole(f"$token = {quote(token)}\n" + _ASKING % {"command": command})
+
+    def logins(self, ago: int) -> str:
+        return f"$ago = {ago}\n{login_scripts.POWERSHELL}"
 
     def digest(self, path: str) -> str:
         return _DIGEST % f"(Resolve-Full {quote(path)})"
