@@ -20,6 +20,9 @@ FROZEN_MS = 90_000
 
 KEEPALIVE = 15
 
+RENEWED = 1 << 36
+"""Bytes after which a connection has new keys: OpenSSH's own limit for ciphers of 128-bit blocks (RFC 4344, 3.2)."""
+
 # Paramiko logs its failures with tracebacks; whoever asked gets a sentence instead.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
@@ -96,10 +99,15 @@ def _open(door: Ssh | Gateway, gateway: fabric.Connection | None) -> fabric.Conn
 
 
 def _transport(*about: Any, **more: Any) -> paramiko.Transport:
-    """Paramiko's own, which takes AES-GCM first where it has it last: a cipher that is its own MAC costs half."""
+    """Paramiko's own, but for two things.
+
+    AES-GCM is first, where Paramiko has it last: a cipher that is its own MAC costs half. And keys are renewed as
+    seldom as by OpenSSH: where a channel ends while they are, Paramiko waits for itself, for half a minute.
+    """
     transport = paramiko.Transport(*about, **more)
     security = transport.get_security_options()
     security.ciphers = sorted(security.ciphers, key=lambda name: "gcm" not in name)
+    transport.packetizer.REKEY_BYTES = RENEWED
     return transport
 
 

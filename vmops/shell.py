@@ -33,6 +33,9 @@ exec 9>/proc/self/fd/0 <&8; exec /bin/sh -s"; }'"""
 
 _GONE = "the connection was lost"
 
+_BROKEN = (paramiko.SSHException, EOFError, OSError)
+"""What Paramiko raises where a connection is not what it was."""
+
 
 class Shell:
     """A shell that stays open: a script costs neither a channel nor a start, and LIBRARY is read once."""
@@ -86,7 +89,7 @@ def stream(
         _exec(channel, command)
         with _guarded(channel, moving):
             all(_send(channel, chunk, moving) for chunk in data)
-            with suppress(EOFError, OSError):  # it ended without reading everything: its exit code tells more
+            with suppress(*_BROKEN):  # it ended without reading everything: its exit code tells more
                 channel.shutdown_write()
             _pump(channel, moving.to(out or said.extend), moving.to(err or said.extend), moving, lambda: False)
             return _exit_code(channel, moving), said.decode(errors="replace").strip()
@@ -122,7 +125,7 @@ def _exec(channel: paramiko.Channel, command: str) -> None:
     watch.start()
     try:
         channel.exec_command(command)
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except _BROKEN as error:
         raise Lost(_GONE) from error
     finally:
         watch.cancel()
@@ -141,6 +144,8 @@ def _send(channel: paramiko.Channel, data: bytes, limit: Attention) -> bool:
             continue
         except (EOFError, OSError):
             return False
+        except paramiko.SSHException as error:  # an exchange of keys that hangs
+            raise Lost(_GONE) from error
     return True
 
 
@@ -170,7 +175,7 @@ def _pump(
             if over:
                 return
             if (left := tick - time.monotonic()) <= 0:
-                with suppress(EOFError, OSError):  # if it broke, that shows in a moment
+                with suppress(*_BROKEN):  # if it broke, that shows in a moment
                     channel.send(b":\n")
                 left = (tick := next(ticks)) - time.monotonic()
             waiting.poll(min(pause, max(left, 0)) * 1000)
@@ -192,7 +197,7 @@ def _exit_code(channel: paramiko.Channel, limit: Limit) -> int:
 
 
 def _close(channel: paramiko.Channel) -> None:
-    with suppress(EOFError, OSError):  # the connection broke, which its next user is told
+    with suppress(*_BROKEN):  # the connection broke, which its next user is told
         channel.close()
 
 

@@ -1,5 +1,6 @@
 """SSH as it is: doors that stay shut, each with its sentence, and connections that break."""
 
+import hashlib
 import os
 import random
 import shlex
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import paramiko
 import pytest
 from far_ends import DEADLINE, Bot, Sshd, open_sshd, until
 
@@ -315,6 +317,42 @@ def test_an_upload_that_is_cut_is_sent_again(sshd: Sshd, tmp_path: Path) -> None
         sshd.cut()
         assert running.result(DEADLINE).ok
     assert (folder / "a").read_bytes() == content
+
+
+def test_a_connection_that_takes_nothing_any_more_is_replaced(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Paramiko says of an exchange of keys that hangs."""
+    send, failed = paramiko.Channel.send, threading.Event()
+
+    def fail(channel: paramiko.Channel, data: bytes) -> int:
+        if not failed.is_set():
+            failed.set()
+            raise paramiko.SSHException("Key-exchange timed out waiting for key negotiation")
+        return int(send(channel, data))
+
+    with bot_for(sshd, tmp_path) as bot:
+        assert bot.shell("echo 1").ok
+        monkeypatch.setattr(paramiko.Channel, "send", fail)
+        assert bot.shell("echo 2").output == "2\n"
+    assert failed.is_set()
+
+
+def test_a_file_that_ends_while_keys_would_be_renewed_keeps_nobody_waiting(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paramiko's own limit is low here, so that it is met again and again at the end of a file."""
+    monkeypatch.setattr(paramiko.packet.Packetizer, "REKEY_BYTES", 50_000)
+    content = os.urandom(60_000)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / digest).write_bytes(content)
+    with bot_for(sshd, tmp_path) as bot:
+        for n in range(20):
+            assert bot.perform(Upload(bot.target.at, digest, str(tmp_path / "up" / str(n)))).ok
+            if n == 0:
+                until(lambda: len(sshd.sessions()) == 1)
+                (first,) = sshd.sessions()
+        assert sshd.sessions() == [first]
 
 
 def test_random_cuts_lose_no_exit_code_repeat_no_command_and_no_line(sshd: Sshd, tmp_path: Path) -> None:
