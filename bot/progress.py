@@ -247,6 +247,8 @@ class Publisher:
                 self._told(one, self._outbox.ts(one.reply) or "")
             elif ts := found.messages.get(_mark(one)):
                 self._told(one, ts)
+                if changes(one.key):  # it shows what was true when it was sent
+                    self._outbox.edits[one.key] = None
 
     def _edit(self, key: str) -> None:
         ts = self._outbox.ts(key) or ""

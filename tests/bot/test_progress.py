@@ -329,6 +329,23 @@ def test_a_lost_answer_posts_nothing_twice(team: Team, key: str, monkeypatch: py
         assert len(team.card(1).replies) == 1
 
 
+def test_a_card_that_was_found_again_is_brought_up_to_date(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the run came to while nobody knew whether its card was there."""
+    scene = team.scene
+    scene.hands_off()
+    team.tells()
+
+    def lost_while_it_ends(call: Callable[[], Any]) -> Any:
+        call()
+        scene.finishes(1, "passed")
+        raise RemoteDisconnected("the answer was lost")
+
+    breaks(monkeypatch, "chat.postMessage", once(lost_while_it_ends))
+    scene.begins(1)
+    team.tells()
+    assert "passed" in team.card(1).text.lower()
+
+
 def unreachable(call: Callable[[], Any]) -> Any:
     raise URLError("connection refused")
 
