@@ -24,6 +24,7 @@ _MISSING = (
 )
 SECTOR = 512
 """Bytes that reach a disk together or not at all."""
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _KEYS = {"seq", "at", "type", "by", "data", "prev", "hash"}
 _HASH_BYTES = len(f',"hash":"{GENESIS}"\n')
 """What a line has besides what its hash is of: readers differ in which they believe of a key that stands twice."""
@@ -48,7 +49,7 @@ def digest(record: dict[str, Any]) -> str:
 
 def _hashed(record: dict[str, Any]) -> bytes:
     bare = {key: value for key, value in record.items() if key != "hash"}
-    return json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(bare).encode()
 
 
 def digest_up_to(path: Path, offset: int) -> str:
