@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from bot.blocks import line, person
+from bot.digest import promotions_row
 from bot.ledger import stamp
 from handlers import blocks
 from handlers.aftermath import VERBS as AFTERMATH
@@ -10,7 +11,7 @@ from handlers.aftermath import drifts, escapes, reviews
 from handlers.approvals import VERBS as APPROVALS
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
-from handlers.stage import ON_PROD, going, run_rows, started, stop
+from handlers.stage import ON_PROD, four_weeks, going, run_rows, started, stop
 from handlers.times import spoken
 from handlers.words import Form
 from plans.errors import Refusal
@@ -132,6 +133,7 @@ def prod_rows(deck: Deck) -> list[str]:
 def _history(deck: Deck, asked: Asked) -> Answer:
     runs = sorted(deck.board.table(Run), key=lambda run: -run.number)
     rows = run_rows(deck, [run for run in runs if run.kind in ON_PROD and not run.quiet])
+    rows = [f"_Four weeks:_ {promotions_row(four_weeks(deck))}", *rows] if rows else []
     more = "The whole story is on the ledger: `quarterdeck ledger show`"
     return blocks.listing("Promotions and rollbacks, the latest first", rows, none="There was none yet.", more=more)
 

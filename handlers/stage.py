@@ -1,11 +1,13 @@
 """Touches runs on staging for `/stage`: its verbs, and the form that asks for the note to an answer."""
 
 from collections.abc import Callable, Collection
+from datetime import timedelta
 
 import msgspec
 from msgspec.structs import replace
 
 from bot.blocks import line
+from bot.digest import rehearsals_row
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.differences import VERBS as DIFFERENCES
@@ -15,8 +17,10 @@ from handlers.handoff import newest, on_prod, open_form, release_row
 from handlers.words import Form, Request
 from plans.errors import Refusal
 from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
+from plans.figures import Figures, figures
 from plans.isolation import ATTESTED_FOR
 from plans.records import EnvironmentState, Release, Run
+from plans.rule_records import Escape
 
 ON_PROD = ("promotion", "rollback", "lookout")
 """Kinds of runs that `/promote` shows and stops; the others are `/stage`'s."""
@@ -192,8 +196,16 @@ def _deployed(deck: Deck, state: EnvironmentState) -> list[str]:
 def _history(deck: Deck, asked: Asked) -> Answer:
     runs = sorted(deck.board.table(Run), key=lambda run: -run.number)
     rows = run_rows(deck, [run for run in runs if run.kind not in ON_PROD])
+    rows = [f"_Four weeks:_ {rehearsals_row(four_weeks(deck))}", *rows] if rows else []
     more = "The whole story is on the ledger: `quarterdeck ledger show`"
     return blocks.listing("Runs on staging, the latest first", rows, none="There was none yet.", more=more)
+
+
+def four_weeks(deck: Deck) -> Figures:
+    """How it went in the last four weeks."""
+    now = deck.board.now()
+    escaped = [(escape.release, escape.at) for escape in deck.board.table(Escape)]
+    return figures(deck.board.table(Release), deck.board.table(Run), now - timedelta(weeks=4), now, escaped)
 
 
 # Locks.

@@ -4,7 +4,7 @@ import pytest
 from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
 
 from bot.blocks import actions, button
-from plans.events import IsolationJudged
+from plans.events import IsolationJudged, StepStarted
 
 
 def test_a_rehearsal_starts_where_its_app_is_staged(deck: DeckRoom) -> None:
@@ -244,3 +244,15 @@ def test_the_buttons_of_a_hand_off_and_of_an_end_do_what_is_typed(deck: DeckRoom
     assert "not_rehearsed" in deck.presses(ADMIN, shown, "promote")
     assert "not_on_prod" in deck.presses(ADMIN, shown, "rollback")
     assert "Your approval of R-1" in deck.presses(ADMIN, shown, "approve")
+
+
+def test_a_history_begins_with_how_the_last_weeks_went(deck: DeckRoom) -> None:
+    assert "There was none yet" in deck.types(ADMIN, "/stage history")
+    deck.release()
+    deck.rehearsed("R-1")
+    assert "rehearsals passed at once: 100% (1 of 1)" in deck.types(ADMIN, "/stage history")
+    run = deck.runs.start("promotion", by=ADMIN, environment="prod", release="R-1")
+    deck.happens(StepStarted(run=run.number, phase="deploy", step=1, name="Copy", host="web", attempt=1))
+    deck.ends(run.number, "failed", "“Copy” failed")
+    told = deck.types(ADMIN, "/promote history")
+    assert "deployments: 1 · change failure rate: 100% (1 of 1)" in told
