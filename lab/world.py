@@ -36,6 +36,7 @@ FIRST = 11  # the last number of the first VM's address
 TOOLS_DELAY = 0.3  # seconds that VMware Tools take to come up, as they do everywhere
 GUEST_USER = "deploy"
 VCENTER_USER = "quarterdeck@vsphere.local"
+VCENTER_ADMIN = "administrator@vsphere.local"  # somebody else, with the same password
 
 
 class LabError(Exception):
@@ -109,7 +110,7 @@ async def open_world(
         await stack.enter_async_context(serving(create_slack(workspace), slack_door))
         stack.push_async_callback(workspace.close)
         _, certificate, key = vcenter.make_certificates(folder / "vcenter")
-        app = vcenter.create_app(inventory, VCENTER_USER, kept.vcenter_password)
+        app = vcenter.create_app(inventory, VCENTER_USER, kept.vcenter_password, {VCENTER_ADMIN: kept.vcenter_password})
         # vSphere's clients keep their connections for a quarter of an hour.
         tls = {"ssl_certfile": certificate, "ssl_keyfile": key, "timeout_keep_alive": 1800}
         await stack.enter_async_context(serving(app, vcenter_door, **tls))

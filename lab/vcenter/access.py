@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,7 @@ PRIVILEGES = (
     "VirtualMachine.GuestOperations.Modify",
     "VirtualMachine.GuestOperations.Query",
     "VirtualMachine.Interact.AnswerQuestion",
+    "VirtualMachine.Interact.ConsoleInteract",
     "VirtualMachine.Interact.DeviceConnection",
     "VirtualMachine.Interact.PowerOff",
     "VirtualMachine.Interact.PowerOn",
@@ -74,14 +76,13 @@ INSIDE = {
 
 
 class SessionManager(Managed):
-    """Logins by the one user there is."""
+    """Logins; `users` are names and passwords."""
 
     kind = vim.SessionManager
 
-    def __init__(self, state: State, moid: str, username: str, password: str) -> None:
+    def __init__(self, state: State, moid: str, users: Mapping[str, str]) -> None:
         super().__init__(state, moid)
-        self._username = username
-        self._password = password
+        self._users = users
 
     def alive(self, key: str | None) -> Session | None:
         """The session of that key, which its use keeps alive; None where it has ended or idled too long."""
@@ -112,8 +113,8 @@ class SessionManager(Managed):
         return _described(session) if session else None
 
     def Login(self, call: Call, userName: str, password: str, locale: str | None) -> Any:
-        right = hmac.compare_digest(password.encode(), self._password.encode())
-        if call.session or userName != self._username or not right:
+        right = hmac.compare_digest(password.encode(), self._users.get(userName, "").encode())
+        if call.session or userName not in self._users or not right:
             raise vim.fault.InvalidLogin(msg="Cannot complete login due to an incorrect user name or password.")
         call.session = Session(secrets.token_hex(20), userName, now(), now())
         call.session.objects[COLLECTOR._moId] = PropertyCollector(self.state, COLLECTOR._moId)

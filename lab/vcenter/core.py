@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -19,11 +20,11 @@ _ANONYMOUS = "System.Anonymous"
 
 
 class VCenter:
-    """One vCenter over one inventory, with one user."""
+    """One vCenter over one inventory; `users` are names and passwords, and each may do the same."""
 
-    def __init__(self, inventory: Inventory, username: str, password: str) -> None:
+    def __init__(self, inventory: Inventory, users: Mapping[str, str]) -> None:
         self.state = State(inventory)
-        self.logins = access.SessionManager(self.state, "SessionManager", username, password)
+        self.logins = access.SessionManager(self.state, "SessionManager", users)
         fixed: list[Managed] = [
             self.logins,
             services.ServiceInstance(self.state, "ServiceInstance"),

@@ -23,6 +23,9 @@ FILES = vim.vm.guest.FileManager("guestOperationsFileManager")
 CALL_BYTES = 64 * 1024
 """What one call can carry into a guest."""
 
+OPERATION = "com.vmware.vc.guestOperations.GuestOperation"
+"""What vCenter calls the event of one."""
+
 
 class GuestOperationsManager(Managed):
     """Where clients find the other three."""
@@ -102,6 +105,8 @@ def enter(call: Call, vm: Any, auth: Any) -> Machine:
     right = hmac.compare_digest(login[1].encode(), guest.password.encode())
     if login[0] != guest.username or not right or not guest.password:
         raise vim.fault.InvalidGuestLogin(msg="Failed to authenticate with the guest operating system.")
+    said = f"Guest operation {call.method.wsdlName} performed"
+    target.posted(vim.event.EventEx, call.owner.user, said, eventTypeId=OPERATION, severity="info")
     return machine
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -25,8 +26,12 @@ from lab.vcenter.managed import Call, declared_type
 COOKIE = "vmware_soap_session"
 
 
-def create_app(inventory: Inventory, username: str, password: str) -> Starlette:
+def create_app(
+    inventory: Inventory, username: str, password: str, others: Mapping[str, str] | None = None
+) -> Starlette:
     """The vCenter of this inventory as a web application, to be served in the inventory's event loop over TLS.
+
+    `others` are more users, each with a password.
 
     Clients keep their connections for 15 minutes: serve it with a keep-alive timeout beyond that. `app.state.vcenter`
     is the VCenter; `await app.state.vcenter.close()` before the server stops lets nobody wait for it.
@@ -40,7 +45,7 @@ def create_app(inventory: Inventory, username: str, password: str) -> Starlette:
         ],
         middleware=[Middleware(Door)],
     )
-    app.state.vcenter = VCenter(inventory, username, password)
+    app.state.vcenter = VCenter(inventory, {**(others or {}), username: password})
     return app
 
 
