@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from plans.actions import At, Cloned, EndFormer, Outcome, Power, PutClone, Record, TakeCloneBack
+from plans.actions import At, Cloned, EndFormer, Outcome, PutClone, Record, TakeCloneBack
 from plans.events import MachineReplaced, RestoreMeasured, SnapshotRemoved
 from plans.isolation import Isolation
 from plans.machinery import Answer, PowerOn, ProveIsolation
@@ -93,9 +93,6 @@ class MakeAnew(msgspec.Struct, frozen=True, kw_only=True):
         host = site.host or ""
         again = f".{self.restarts}" if self.restarts else ""
         token = f"quarterdeck-{site.ledger}-run-{site.run}{again}-{host.replace('/', '-')}"
-        off = yield Power(site.at, on=False)
-        if not off.ok:
-            return off
         put = yield PutClone(site.at, self.sources[host], self.snapshot, token, seconds(self.timeout))
         if not put.ok:
             return (yield from self._back(site, token, put))

@@ -43,9 +43,13 @@ class Clones:
     def put(self, source: str, fresh: bool, ledger: str, limit: Limit, say: Say) -> Cloned:
         """A clone of the VM `source` has the name, off and on the networks of the VM that had it, which is kept aside.
 
-        It is made of a snapshot: one taken for it and removed after it (`fresh`), or the latest that there is.
+        Whichever of them runs is powered off first. The clone is made of a snapshot: one taken for it and removed after
+        it (`fresh`), or the latest that there is.
         """
         family = self._family()
+        for each in family:
+            if each is not None:
+                each.power(False, limit, say)
         old = family.before or family.present
         if not family.before and not self._is_clone(family.present):
             if family.clone is None:

@@ -106,6 +106,18 @@ def test_a_clone_takes_the_vms_place_and_the_vm_stays_until_it_is_ended(center: 
 
 
 @pytest.mark.usefixtures("annotated")
+def test_whichever_of_them_runs_is_powered_off_first(center: Center, bot: Bot, token: str) -> None:
+    """Also a clone that ran already when the bot was killed: it is to be proved isolated again before it is on."""
+    assert bot(Power(WEB, on=True)).ok
+    assert bot(put(center, token)).ok
+    assert {name: vm.runtime.powerState for name, vm in every(center).items()} == {f"{token}-before": "poweredOff"}
+    assert bot(Power(WEB, on=True)).ok
+    assert bot(put(center, token)).ok
+    assert center.power == "poweredOff"
+    assert bot(EndFormer(WEB, token)).ok
+
+
+@pytest.mark.usefixtures("annotated")
 def test_the_vm_is_put_back(center: Center, bot: Bot, token: str) -> None:
     before = uuid(center)
     assert bot(put(center, token)).ok
