@@ -41,7 +41,7 @@ def test_a_difference_from_prod_stops_the_rehearsal_and_is_readable_in_the_threa
     assert "lines more, in the log" in told
     whole = log(house, evening, run, "Compare with prod")
     assert "--- staging db\n+++ prod db" in whole
-    assert all(f"+CREATE TABLE later_{n} (id integer)" in whole for n in range(20))
+    assert all(f"+column later_{n}.id: INTEGER" in whole for n in range(20))
 
 
 def big(house: House, lines: int) -> Evening:
