@@ -109,6 +109,23 @@ def next_time(clock: str, now: datetime, timezone: ZoneInfo) -> datetime:
     return found
 
 
+def next_weekly(text: str, now: datetime, timezone: ZoneInfo) -> datetime:
+    """The next time, after `now`, of a day of the week and a time of day, as `mon 09:00`. Raises ValueError."""
+    day, clock = weekly_time(text)
+    date_of = now.astimezone(timezone).date()
+    while (found := _at(date_of, clock, timezone)) <= now or date_of.weekday() != day:
+        date_of += timedelta(days=1)
+    return found
+
+
+def weekly_time(text: str) -> tuple[int, time]:
+    """`mon 09:00` as the day's number, Monday 0, and the time. Raises ValueError."""
+    day, _, clock = text.strip().lower().partition(" ")
+    if day not in DAYS:
+        raise ValueError(f"{text!r} is no time of the week: one like mon 09:00 is wanted")
+    return DAYS.index(day), time_of_day(clock.strip())
+
+
 def time_of_day(text: str) -> time:
     """HH:MM, or HH:MM:SS, as a time. Raises ValueError."""
     if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?", text):

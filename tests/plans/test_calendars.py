@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from plans.calendars import Freeze, OfficeHours, after, frozen, next_time, open_at
+from plans.calendars import Freeze, OfficeHours, after, frozen, next_time, next_weekly, open_at
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOURS = OfficeHours()
@@ -105,6 +105,25 @@ def test_a_weekly_freeze_over_a_whole_week_never_ends_early() -> None:
 )
 def test_the_next_time_of_day(clock: str, now: str, then: str) -> None:
     assert instant(next_time(clock, local(now), BERLIN)) == then
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ("2026-11-23 08:59", "2026-11-23 09:00"),
+        ("2026-11-23 09:00", "2026-11-30 09:00"),
+        ("2026-11-25 12:00", "2026-11-30 09:00"),
+        ("2026-11-29 23:59", "2026-11-30 09:00"),
+    ],
+)
+def test_the_next_time_of_the_week(now: str, then: str) -> None:
+    assert instant(next_weekly("mon 09:00", local(now), BERLIN)) == then
+
+
+@pytest.mark.parametrize("text", ["", "09:00", "monday 09:00", "mon", "mon 9", "mon 25:00"])
+def test_what_is_no_time_of_the_week_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no time of"):
+        next_weekly(text, local("2026-11-23 08:59"), BERLIN)
 
 
 def test_a_time_that_comes_twice_is_taken_once() -> None:
