@@ -75,7 +75,8 @@ def test_everybody_is_told_once_and_in_order_whatever_slack_does(tmp_path: Path,
                 findings = play(team, schedule, dice, seed)
                 tally.count("a schedule of Slack's faults", 1, findings)
                 found = [f"QUARTERDECK_SEED={seed}: {finding.kind}: {finding.what}" for finding in findings]
-                print(*found, sep="\n", flush=True)
+                for line in found:
+                    print(line, flush=True)
                 bad += found
                 played, seed = played + 1, seed + 1
                 if findings:  # what comes next is not to suffer from it
