@@ -30,6 +30,8 @@ def said_of(event: RuleEvent) -> str:
             return f"{asked}: `/promote approve {line(release)}` or `/promote refuse {line(release)} REASON`"
         case r.ApprovalRefused(release=release, reason=reason):
             return f"refused the promotion of {line(release)}{because(reason)}"
+        case r.ReviewReminded(subject=subject):
+            return f"reminds: what was done to {line(subject)} past the rules has no review yet. {_review(subject)}"
         case r.EscapeRecorded(escape=escape, app=app, release=release, text=text):
             what = f"recorded {line(escape)}, which slipped through the rehearsal of {line(release)}{because(text)}"
             paid = f"a check of the test plan names it (`covers: [{line(escape)}]`) and passes"

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from plans.calendars import Freeze, OfficeHours, time_of_day
+from plans.calendars import Freeze, OfficeHours, time_of_day, weekly_time
 from plans.checks import Check
 from plans.facts import Fact
 from plans.isolation import Isolation
@@ -132,11 +132,14 @@ class Policy(Config, frozen=True, kw_only=True):
     inspection: Duration = "2h"
     snapshot_max_age: Duration = "72h"
     rehearse_rollback: bool = True
+    digest: str = "mon 09:00"
     lookout: str = "03:00"
     restore_test_max_age: Duration = "48h"
     freezes: tuple[Freeze, ...] = ()
     office_hours: OfficeHours | None = None
 
     def __post_init__(self) -> None:
+        if self.digest:
+            weekly_time(self.digest)
         if self.lookout:
             time_of_day(self.lookout)

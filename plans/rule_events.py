@@ -152,6 +152,19 @@ class EscapeClosed(Event, frozen=True, kw_only=True, tag="escape.closed"):
     reason: str
 
 
+class ReviewReminded(Event, frozen=True, kw_only=True, tag="review.reminded"):
+    """A review is overdue, and everybody was told so."""
+
+    subject: str
+
+
+class WeekOver(Event, frozen=True, kw_only=True, tag="week.over"):
+    """A week that is told of in the channel: from and until (UTC, ISO 8601)."""
+
+    since: str
+    until: str
+
+
 class CheckAssigned(Event, frozen=True, kw_only=True, tag="check.assigned"):
     run: int
     step: int
@@ -162,4 +175,5 @@ RuleEvent = (
     DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen | HandsUnknown
     | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | ReviewGiven
     | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned
+    | ReviewReminded | WeekOver
 )  # fmt: skip

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from plans import rule_events as e
 from plans.events import ApprovalGiven, Entry
 from plans.folds import Changes, Documents, Fold, change_environment, change_run, due, notice, run
-from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Tried, Waiver
+from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Tried, Waiver, Week
 
 REVIEWED_WITHIN = timedelta(days=2)
 """In which what was done past the rules must have its written review."""
@@ -193,6 +193,18 @@ def _escape_closed(documents: Documents, entry: Entry, event: e.EscapeClosed) ->
     return {key: closed} | notice(entry)
 
 
+def _review_reminded(documents: Documents, entry: Entry, event: e.ReviewReminded) -> Changes:
+    key = ("reviews", event.subject)
+    found = documents.get(key)
+    if not isinstance(found, Review):
+        return {}
+    return {key: replace(found, reminded=entry.at), **notice(entry)}
+
+
+def _week_over(documents: Documents, entry: Entry, event: e.WeekOver) -> Changes:
+    return {("weeks", "last"): Week(since=event.since, until=event.until)} | due(entry, f"digest/{entry.seq}")
+
+
 def _check_assigned(documents: Documents, entry: Entry, event: e.CheckAssigned) -> Changes:
     assigned = Assigned(run=event.run, step=event.step, to=event.to, by=entry.by, at=entry.at)
     return {("assigned", f"{event.run}/{event.step}"): assigned}
@@ -218,4 +230,6 @@ FOLDS: dict[type[Any], Fold] = {
     e.EscapeTried: _escape_tried,
     e.EscapeClosed: _escape_closed,
     e.CheckAssigned: _check_assigned,
+    e.ReviewReminded: _review_reminded,
+    e.WeekOver: _week_over,
 }

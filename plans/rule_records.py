@@ -55,13 +55,17 @@ class Outside(Document, frozen=True, kw_only=True):
 
 
 class Review(Document, frozen=True, kw_only=True):
-    """What somebody must still write a review of; `subject` as it is typed, `due` in UTC, ISO 8601."""
+    """What somebody must still write a review of; `subject` as it is typed, `due` in UTC, ISO 8601.
+
+    `reminded`: when it was last said that it is overdue.
+    """
 
     subject: str
     what: str
     by: str
     at: str
     due: str
+    reminded: str = ""
 
 
 class Approval(Document, frozen=True, kw_only=True):
@@ -124,7 +128,14 @@ class Assigned(Document, frozen=True, kw_only=True):
     at: str
 
 
-RuleDocument = Difference | Waiver | Inspection | Outside | Review | Approval | Escape | Assigned
+class Week(Document, frozen=True, kw_only=True):
+    """The last week that was told of."""
+
+    since: str
+    until: str
+
+
+RuleDocument = Week | Difference | Waiver | Inspection | Outside | Review | Approval | Escape | Assigned
 
 RULE_TABLES: dict[str, type[Document]] = {
     "differences": Difference,
@@ -135,4 +146,5 @@ RULE_TABLES: dict[str, type[Document]] = {
     "approvals": Approval,
     "escapes": Escape,
     "assigned": Assigned,
+    "weeks": Week,
 }
