@@ -259,6 +259,8 @@ def _snapshots(records: list[Record], vms: Mapping[str, dict[str, Any]]) -> Iter
             stand.discard(record["data"]["snapshot"])
     there: set[str] = set()
     for name, vm in vms.items():
+        if name.startswith("quarterdeck-"):
+            yield Finding(LOST, f"the VM {name} is left, and nobody takes care of it")
         ours = [one for one in _walk(vm["snapshots"]) if one["name"].startswith("quarterdeck-")]
         there |= {one["moid"] for one in ours}
         for snapshot, times in Counter(one["name"] for one in ours).items():

@@ -63,6 +63,26 @@ def play(
     return team.died_after, findings + checker.check(scenes.evidence(site))
 
 
+def renew(site: Site, seed: int, *, kills: int) -> tuple[list[str], list[Finding]]:
+    """As `play`, while a VM of staging is made anew from one of prod's."""
+    dice = random.Random(seed)
+    team = Team(site)
+    try:
+        run = team.begins("/stage check anew", "check")
+        team.lives = lives(dice, dice.randint(1, kills))
+        site.kill_in(dice.expovariate(1 / 0.4))
+        end = team.sees_through(run)
+        team.lives = lambda: None
+        site.kill()
+        team.is_told(due)
+        site.kill()
+    except Stuck as stuck:
+        return team.died_after, [Finding(WRONG, f"{stuck}; the bot's log: {site.log}")]
+    wrong = [] if end["verdict"] == "passed" else [f"the check {end['verdict']}: {end['reason']}"]
+    findings = [Finding(WRONG, line) for line in wrong + site.errors()]
+    return team.died_after, findings + checker.check(scenes.evidence(site))
+
+
 @contextmanager
 def now_and_then(dice: random.Random, happens: Callable[[], object], *, mean: float) -> Iterator[None]:
     """It happens again and again, in seconds apart `mean` on the average."""

@@ -24,6 +24,7 @@ class Tale:
     posts: list[tuple[int, str, str]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
+    left: dict[str, Any] = field(default_factory=dict)
 
     def happens(self, of_type: str, /, **data: Any) -> int:
         self.records.append({"type": of_type, "by": "quarterdeck", "data": data})
@@ -64,7 +65,7 @@ class Tale:
             acts=self.acts,
             messages=posts,
             told=[{"text": text} for text in self.told],
-            vms={"prod-web": {"snapshots": self.snapshots}},
+            vms={"prod-web": {"snapshots": self.snapshots}, **self.left},
             noted=frozenset({"Do it"}),
             prod={"prod-web": "web"},
             restarts=frozenset({"Restart it"}),
@@ -175,6 +176,11 @@ DOCTORED: dict[str, tuple[Callable[[Tale], object], str, str]] = {
         lambda tale: tale.snapshots.append({"moid": "snapshot-2", "name": "quarterdeck-ns-run-2", "children": []}),
         LOST,
         "snapshot-2 stands",
+    ),
+    "a clone that is left": (
+        lambda tale: tale.left.update({"quarterdeck-ns-run-1-db": {"snapshots": []}}),
+        LOST,
+        "is left, and nobody",
     ),
     "a job twice": (lambda tale: tale.acts.extend(tale.acts[-2:]), TWICE, "was executed 2 times"),
     "a step again that nobody let": (change("run.decided", choice="skip"), TWICE, "0 retries"),

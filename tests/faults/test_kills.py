@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from faults import scenes
+from faults import errands, scenes
 from faults.harness import opened
-from faults.plays import play
+from faults.plays import play, renew
 from faults.seeds import WHOLE
 from faults.tally import Tally
 
@@ -56,3 +56,14 @@ def test_dead_at_random_instants_of_rehearsals_and_promotions(
                     break
     print("died after:", dict(died.most_common()))
     assert not bad, "\n".join(bad)
+
+
+def test_killed_while_a_machine_is_made_anew(tmp_path: Path, tally: Tally, seed: int) -> None:
+    died = 0
+    with opened(tmp_path / "lab", errands.furnished) as site:
+        while died < (60 if WHOLE else 1):
+            print(f"QUARTERDECK_SEED={seed}", flush=True)
+            died_after, findings = renew(site, seed, kills=4)
+            tally.count("the bot killed while a VM is made anew", len(died_after), findings)
+            assert not findings, f"QUARTERDECK_SEED={seed}: {findings}"
+            died, seed = died + len(died_after), seed + 1
