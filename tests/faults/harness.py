@@ -194,11 +194,15 @@ class Site:
         self.deaths += 1
         return True
 
-    def kill(self) -> None:
-        """At once, and nobody kills it again."""
+    def spare(self) -> None:
+        """Whoever was to kill the bot does not, unless it is too late."""
         if self._killer is not None:
             self._killer.cancel()
             self._killer.join()
+
+    def kill(self) -> None:
+        """At once, and nobody kills it again."""
+        self.spare()
         if self._bot is not None:
             self._bot.kill()
             self._bot.wait()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from faults import checker, scenes
-from faults.accounts import due
+from faults.accounts import Record, due
 from faults.checker import WRONG, Finding
 from faults.harness import Site, Stuck
 from faults.people import Team, lives
@@ -43,14 +43,11 @@ def play(
     try:
         release = team.hands_off(scenes.draft(site, f"1.{seed}.0", dice))
         for text, kind in ((f"/stage run {release}", "rehearsal"), (f"/promote {release}", "promotion")):
-            if kills:
-                team.lives = lives(dice, dice.randint(1, kills))
-                site.kill_in(dice.expovariate(1 / 0.4))
             with trouble(site, dice):
-                ends[kind] = team.sees_through(team.begins(text, kind))
+                run = team.begins(text, kind)
+                ends[kind] = _dies(team, run, dice, kills) if kills else team.sees_through(run)
             if ends[kind]["verdict"] != "passed":
                 break
-        team.lives = lambda: None
         site.kill()
         team.is_told(due)
         site.kill()
@@ -69,10 +66,7 @@ def renew(site: Site, seed: int, *, kills: int) -> tuple[list[str], list[Finding
     team = Team(site)
     try:
         run = team.begins("/stage check anew", "check")
-        team.lives = lives(dice, dice.randint(1, kills))
-        site.kill_in(dice.expovariate(1 / 0.4))
-        end = team.sees_through(run)
-        team.lives = lambda: None
+        end = _dies(team, run, dice, kills)
         site.kill()
         team.is_told(due)
         site.kill()
@@ -81,6 +75,16 @@ def renew(site: Site, seed: int, *, kills: int) -> tuple[list[str], list[Finding
     wrong = [] if end["verdict"] == "passed" else [f"the check {end['verdict']}: {end['reason']}"]
     findings = [Finding(WRONG, line) for line in wrong + site.errors()]
     return team.died_after, findings + checker.check(scenes.evidence(site))
+
+
+def _dies(team: Team, run: int, dice: random.Random, most: int) -> Record:
+    """The end of a run that has begun, whose bot is killed at most so many times from now on."""
+    team.lives = lives(dice, dice.randint(1, most) - 1)
+    team.site.kill_in(dice.expovariate(1 / 0.4))
+    end = team.sees_through(run)
+    team.lives = lambda: None
+    team.site.spare()
+    return end
 
 
 @contextmanager
