@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.board import Board
 from bot.config import Settings
+from bot.nights import Nights
 from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
 from bot.sweeps import Sweeper
@@ -40,6 +41,7 @@ class Clock:
             timezone="UTC",
         )
         self._stopping = threading.Event()
+        self._nights = Nights(board, settings, runs, self._at)
         runs.wake = self.wake
 
     def start(self) -> None:
@@ -54,6 +56,7 @@ class Clock:
                 if state.inspection is not None:
                     self._arm_inspection(state.inspection)
                 self._arm_sweep(state.name)
+            self._nights.arm()
 
     def _look(self) -> None:
         """APScheduler sleeps until the next time should have come, by the clock as it was when it fell asleep."""
@@ -72,6 +75,7 @@ class Clock:
         self._at(f"run-{number}", at, lambda: self._runs.enter(number))
 
     def _heard(self, entry: Entry) -> None:
+        self._nights.heard(entry)
         match entry.event:
             case PromotionScheduled(release=release, at=at):
                 self._arm_promotion(release, at)

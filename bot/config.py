@@ -17,6 +17,7 @@ from plans.documents import Document, fill
 from plans.environment import App, Config, Environment, Policy, VCenter
 from plans.errors import Refusal
 from plans.quantities import Size, size
+from plans.restore_tests import RestoreTest
 from plans.testplan import TestPlan
 
 Person = Annotated[str, msgspec.Meta(pattern=r"\A[UW][A-Z0-9]+\Z", description="U02ADMIN (a user's id)")]
@@ -99,6 +100,7 @@ class Configuration(Config, frozen=True, kw_only=True):
     policy: Policy = Policy()
     commands: Commands = Commands()
     ctl: Ctl = Ctl()
+    restore_tests: tuple[RestoreTest, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -188,7 +190,7 @@ def load_config(path: Path | str, *, environ: Mapping[str, str] = os.environ) ->
     plans = {name: (app.tests, _bytes(Path(app.tests))) for name, app in config.apps.items()}
     documents = {name: Document(text, source) for name, (source, text) in plans.items()}
     tests = {name: plan.read(TestPlan) for name, plan in documents.items()}
-    for problem in problems(config.environments, config.apps, config.vcenters, tests):
+    for problem in problems(config.environments, config.apps, config.vcenters, tests, config.restore_tests):
         about = documents[problem.plan] if problem.plan else document
         about.refuse(about.line(problem.path), problem.path, problem.message, problem.hint)
     keys = dict(written.scalars())

@@ -1,15 +1,21 @@
 """Decides how the channel is told of locks, freezes, approvals, schedules and what else changes the rules."""
 
-from bot.blocks import Block, Message, actions, button, confirmation, line, moment, person, section
-from bot.rule_notices import because, said_of
+from bot.blocks import Block, Message, actions, button, confirmation, line, mentions, moment, person, section
+from bot.rule_notices import because, overdue, said_of
 from plans import events as e
-from plans.rule_events import ApprovalAsked, RuleEvent
+from plans.rule_events import ApprovalAsked, RestoreTestOverdue, RuleEvent
 
 
-def notice(entry: e.Entry) -> Message:
-    """One sentence about a record. Raises KeyError for a record that the channel is not told of."""
-    rule = entry.event if isinstance(entry.event, RuleEvent) else None
-    said = f"{person(entry.by)} {said_of(rule)}" if rule is not None else _sentence(entry)
+def notice(entry: e.Entry, admins: tuple[str, ...] = ()) -> Message:
+    """A few sentences about a record; `admins` are called where it is theirs to act. Raises KeyError for a record that
+    the channel is not told of."""
+    match entry.event:
+        case RestoreTestOverdue() as event:
+            said = f"{mentions(admins) or 'Admins'}: {overdue(event)}"
+        case event if isinstance(event, RuleEvent):
+            said = f"{person(entry.by)} {said_of(event)}"
+        case _:
+            said = _sentence(entry)
     return Message(said, (section(said), *actions(*_buttons(entry))))
 
 

@@ -32,6 +32,7 @@ from bot.outlook import label, next_sentence
 from plans.engine import RESTARTS
 from plans.quantities import spell
 from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
+from plans.restore_tests import Trend, age, took
 
 LATE = 60.0
 """Seconds by which a mark of the watch may come late without a word."""
@@ -263,10 +264,11 @@ def end_reply(
     asked: Iterable[str],
     until: datetime | None = None,
     settled: bool = False,
+    trend: Trend | None = None,
 ) -> Message:
     """How a run ended. `seq` and `digest` are the ledger's head at that; `settled`: its buttons do not apply any more.
 
-    `asked` are the users and groups who must act now; they are called.
+    `asked` are the users and groups who must act now; they are called. `trend`: a restore test against those before it.
     """
     said = verdict(run)
     long = spell((datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.at)).total_seconds())
@@ -275,7 +277,7 @@ def end_reply(
     turn = f"Next, for {called}" if called else "Next"
     what = line(title(run, release))
     head = f"{_mark('ok' if run.verdict == 'passed' else '')} {emphasised(said)}"
-    data = _restored(run)
+    data = _restored(run) + (_nights(trend) if trend else "")
     blocks = (
         section(f"{head}\n{what} · run {run.number} · {long}" + (f"\n{data}" if data else "")),
         section(f"*{turn}:* {following}"),
@@ -294,11 +296,17 @@ def _restored(run: Run) -> str:
     if not run.restores:
         before = datetime.fromisoformat(run.at) - datetime.fromisoformat(run.restored)
         return f"On the data that run {run.restored_by} restored {spell(max(0.0, before.total_seconds()))} before"
-    longest: dict[str, float] = {}
-    for one in run.restores:
-        longest[one.name] = max(longest.get(one.name, 0.0), one.seconds)
-    ages = [one.artifact_age for one in run.restores if one.artifact_age is not None]
-    return f"Restored in {spell(sum(longest.values()))}" + (f" from data {spell(max(ages))} old" if ages else "")
+    old = age(run)
+    return f"Restored in {spell(took(run))}" + (f" from data {spell(old)} old" if old is not None else "")
+
+
+def _nights(trend: Trend) -> str:
+    """What the restore tests before it took."""
+    if not trend.nights:
+        return "; the first restore test that did"
+    nights = "the night before" if trend.nights == 1 else f"on average of the last {trend.nights} nights"
+    data = f" from data {spell(trend.age_before)} old" if trend.age_before is not None else ""
+    return f"; {nights}: in {spell(trend.took_before)}{data}"
 
 
 def _following_buttons(run: Run, release: Release | None) -> tuple[Block, ...]:

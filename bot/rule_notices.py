@@ -44,6 +44,15 @@ def said_of(event: RuleEvent) -> str:
             raise KeyError(type(event).__name__)
 
 
+def overdue(event: r.RestoreTestOverdue) -> str:
+    """That no restore test has passed for too long, and what became of the latest."""
+    where = line(event.environment)
+    since = f"has passed since {moment(event.passed)}" if event.passed else "has ever passed"
+    last = f"The latest: {line(event.last, 600).removesuffix('.')}."
+    mend = f"Mend it, and restore by hand to see: `/stage check {where}`"
+    return f"no restore test on {where} {since}: nobody knows whether prod's backups can be restored. {last} {mend}"
+
+
 def _review(subject: str) -> str:
     return f"It needs a written review within two days: `/promote review {line(subject)} TEXT`"
 

@@ -19,6 +19,7 @@ from plans import board as fold
 from plans.errors import Refusal
 from plans.events import Entry
 from plans.records import Key, Release, Run
+from plans.restore_tests import trend
 from plans.rule_records import Difference
 
 SHOWN_TAILS = 3
@@ -97,7 +98,7 @@ class Scribe:
             case ["release", name]:
                 return release_card(self._board.release(name))
             case ["notice", _] if noted:
-                return notice(noted.entry)
+                return notice(noted.entry, self._audience("admins"))
             case ["run", number]:
                 return self._card(self._board.run(int(number)), rung)
             case ["run", number, "question", question]:
@@ -147,6 +148,7 @@ class Scribe:
             asked=self._must_act(run, release),
             until=self._until(run),
             settled=self._settled(run, release),
+            trend=trend(run, self._board.table(Run)),
         )
 
     def _release(self, run: Run) -> Release | None:

@@ -1,13 +1,14 @@
 """Decides whether the parts of a configuration fit: names lead somewhere, and no staging is a prod."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from plans.checks import Check, ManualCheck
 from plans.environment import App, Environment, Host, VCenter
 from plans.facts import Fact
+from plans.restore_tests import RestoreTest
 from plans.restoring import RestoreClone
 from plans.testplan import TestPlan
 from plans.windows_facts import COLLECTED
@@ -32,6 +33,7 @@ def problems(
     apps: Mapping[str, App],
     vcenters: Mapping[str, VCenter],
     tests: Mapping[str, TestPlan],
+    restore_tests: Sequence[RestoreTest] = (),
 ) -> Iterator[Problem]:
     """Everything that does not fit, that which explains the rest first. `tests`: each app's test plan."""
     for name, environment in environments.items():
@@ -42,7 +44,24 @@ def problems(
             sides = {side: environments[side] for side in (app.staging, app.prod, app.qa) if side}
             yield from _questions(f"apps.{name}", app, sides)
             yield from _plan(name, tests[name], environments[app.staging], environments[app.prod])
+    yield from _restored(restore_tests, environments, apps)
     yield from _mixed(environments, apps, vcenters)
+
+
+def _restored(
+    tests: Sequence[RestoreTest], environments: Mapping[str, Environment], apps: Mapping[str, App]
+) -> Iterator[Problem]:
+    """Only what is somebody's staging and has a restore can be tested every night."""
+    stagings = {app.staging: None for app in apps.values()}
+    for i, test in enumerate(tests):
+        path, name = f"restore_tests[{i}].environment", test.environment
+        if name not in stagings or name not in environments:
+            yield Problem(path, f"{name} is no app's staging: nothing is restored there.", _there(stagings))
+        elif not environments[name].restore:
+            hint = f"Say what restores it: environments.{name}.restore (docs/restore.md)."
+            yield Problem(path, f"{name} has no restore that could be tested.", hint)
+        elif name in (other.environment for other in tests[:i]):
+            yield Problem(path, f"{name} has a restore test already.", "Take one of the two out.")
 
 
 def _environment(path: str, name: str, environment: Environment, vcenters: Mapping[str, VCenter]) -> Iterator[Problem]:

@@ -15,9 +15,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     `deployments`: promotions that touched prod; `failed_changes`: those of them that failed there, were rolled back, or
     let a defect slip through. `rehearsed`: releases whose first rehearsal with a verdict ended in the span,
-    `first_pass`: those of them that passed at once and clean. `nights`: on which a restore test ended, `nights_passed`:
-    on which one passed. The measures are DORA's: deployment frequency, lead time for changes (here from the hand-off
-    until prod was in use again), change failure rate, time to restore service.
+    `first_pass`: those of them that passed at once and clean. `nights`: on which a restore test ended or was to and was
+    not done, `nights_passed`: on which one passed. The measures are DORA's: deployment frequency, lead time for changes
+    (here from the hand-off until prod was in use again), change failure rate, time to restore service.
     """
 
     since: str
@@ -49,14 +49,17 @@ def figures(
     since: datetime,
     until: datetime,
     escaped: Iterable[tuple[str, str]] = (),
+    missed: Iterable[str] = (),
 ) -> Figures:
-    """The figures of `since` (included) to `until`. `escaped`: of each escaped defect its release, and since when."""
+    """The figures of `since` (included) to `until`. `escaped`: of each escaped defect its release, and since when;
+    `missed`: when a night was written down as one without its restore test.
+    """
     known = {release.id: release for release in releases}
     ordered = sorted(runs, key=lambda run: run.number)
     slipped = [(release, datetime.fromisoformat(at)) for release, at in escaped]
     deployed = [run for run in ordered if (at := touched_prod(run)) and since <= at < until]
     firsts = [run for run in _first_verdicts(ordered) if since <= datetime.fromisoformat(run.finished) < until]
-    nights = _nights(ordered, since, until)
+    nights = _nights(ordered, since, until, missed)
     failed = [run for run in deployed if _failed_change(run, ordered, slipped)]
     leads = [_lead(run, known[run.release]) for run in deployed if run.release in known]
     recoveries = [time for run in failed if (time := _recovery(run, ordered)) is not None]
@@ -81,11 +84,13 @@ def weekly(
     until: datetime,
     weeks: int,
     escaped: Iterable[tuple[str, str]] = (),
+    missed: Iterable[str] = (),
 ) -> tuple[Figures, ...]:
     """The figures of the last `weeks` weeks, each of seven days, the latest last."""
-    all_releases, all_runs, all_escaped = tuple(releases), tuple(runs), tuple(escaped)
+    everything = tuple(releases), tuple(runs)
+    besides = tuple(escaped), tuple(missed)
     edges = [until - timedelta(weeks=weeks - i) for i in range(weeks + 1)]
-    return tuple(figures(all_releases, all_runs, since, end, all_escaped) for since, end in pairwise(edges))
+    return tuple(figures(*everything, since, end, *besides) for since, end in pairwise(edges))
 
 
 def touched_prod(run: Run) -> datetime | None:
@@ -133,9 +138,9 @@ def _first_verdicts(ordered: list[Run]) -> list[Run]:
     return list(first.values())
 
 
-def _nights(ordered: list[Run], since: datetime, until: datetime) -> dict[str, bool]:
-    """The dates on which restore tests ended, and whether one of them passed."""
-    nights: dict[str, bool] = {}
+def _nights(ordered: list[Run], since: datetime, until: datetime, missed: Iterable[str]) -> dict[str, bool]:
+    """The dates on which restore tests ended or were not done, and whether one of them passed."""
+    nights = {at[:10]: False for at in missed if since <= datetime.fromisoformat(at) < until}
     for run in ordered:
         if run.kind == "restore_test" and run.finished and since <= datetime.fromisoformat(run.finished) < until:
             date = run.finished[:10]

@@ -171,9 +171,27 @@ class CheckAssigned(Event, frozen=True, kw_only=True, tag="check.assigned"):
     to: str
 
 
+class RestoreTestMissed(Event, frozen=True, kw_only=True, tag="restore_test.missed"):
+    """A night's restore test was not done: what was in the way all the time that it had."""
+
+    environment: str
+    why: str
+
+
+class RestoreTestOverdue(Event, frozen=True, kw_only=True, tag="restore_test.overdue"):
+    """No restore test has passed for longer than the policy allows: since `passed` (UTC, ISO 8601; empty where none
+    ever did). `last`: what became of the latest.
+    """
+
+    environment: str
+    passed: str
+    last: str
+
+
 RuleEvent = (
     DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen | HandsUnknown
     | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | ReviewGiven
     | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned
     | ReviewReminded | WeekOver
+    | RestoreTestMissed | RestoreTestOverdue
 )  # fmt: skip

@@ -8,7 +8,20 @@ from msgspec.structs import replace
 from plans import rule_events as e
 from plans.events import ApprovalGiven, Entry
 from plans.folds import Changes, Documents, Fold, change_environment, change_run, due, notice, run
-from plans.rule_records import Approval, Assigned, Difference, Escape, Inspection, Outside, Review, Tried, Waiver, Week
+from plans.rule_records import (
+    Approval,
+    Assigned,
+    Difference,
+    Escape,
+    Inspection,
+    Missed,
+    Outside,
+    Overdue,
+    Review,
+    Tried,
+    Waiver,
+    Week,
+)
 
 REVIEWED_WITHIN = timedelta(days=2)
 """In which what was done past the rules must have its written review."""
@@ -210,6 +223,15 @@ def _check_assigned(documents: Documents, entry: Entry, event: e.CheckAssigned) 
     return {("assigned", f"{event.run}/{event.step}"): assigned}
 
 
+def _restore_test_missed(documents: Documents, entry: Entry, event: e.RestoreTestMissed) -> Changes:
+    missed = Missed(environment=event.environment, why=event.why, at=entry.at)
+    return {("missed", f"{event.environment}/{entry.seq}"): missed}
+
+
+def _restore_test_overdue(documents: Documents, entry: Entry, event: e.RestoreTestOverdue) -> Changes:
+    return {("overdue", event.environment): Overdue(environment=event.environment, at=entry.at)} | notice(entry)
+
+
 FOLDS: dict[type[Any], Fold] = {
     e.DifferenceFound: _difference_found,
     e.DifferenceDisposed: _difference_disposed,
@@ -232,4 +254,6 @@ FOLDS: dict[type[Any], Fold] = {
     e.CheckAssigned: _check_assigned,
     e.ReviewReminded: _review_reminded,
     e.WeekOver: _week_over,
+    e.RestoreTestMissed: _restore_test_missed,
+    e.RestoreTestOverdue: _restore_test_overdue,
 }

@@ -135,7 +135,24 @@ class Week(Document, frozen=True, kw_only=True):
     until: str
 
 
-RuleDocument = Week | Difference | Waiver | Inspection | Outside | Review | Approval | Escape | Assigned
+class Missed(Document, frozen=True, kw_only=True):
+    """A night on which an environment's restore test was not done, and why."""
+
+    environment: str
+    why: str
+    at: str
+
+
+class Overdue(Document, frozen=True, kw_only=True):
+    """When the admins were last called because no restore test of an environment had passed."""
+
+    environment: str
+    at: str
+
+
+RuleDocument = (
+    Week | Difference | Waiver | Inspection | Outside | Review | Approval | Escape | Assigned | Missed | Overdue
+)
 
 RULE_TABLES: dict[str, type[Document]] = {
     "differences": Difference,
@@ -147,4 +164,6 @@ RULE_TABLES: dict[str, type[Document]] = {
     "escapes": Escape,
     "assigned": Assigned,
     "weeks": Week,
+    "missed": Missed,
+    "overdue": Overdue,
 }

@@ -61,3 +61,20 @@ def test_the_restores_that_the_documentation_shows_are_taken() -> None:
         [RestoreRun, RestoreRun],
         [RestoreClone, RestoreRun],
     ]
+
+
+def test_the_nights_that_the_documentation_shows_are_taken(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "nights.md").read_text()
+    tested, plan, looked = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert load(plan.encode(), TestPlan, "docs/nights.md").critical[0].before
+    base = re.sub(r"^policy:.*?(?=^\S|\Z)", "", example("config"), flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "webshop.tests.yaml").write_text(example("tests"))
+    tokens = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "VC_PASSWORD": "secret"}
+    for shown in (tested, looked):
+        (tmp_path / "quarterdeck.yaml").write_text(base + shown)
+        settings = load_config(tmp_path / "quarterdeck.yaml", environ=tokens)
+        assert settings.policy.lookout == "03:00"
+        assert settings.policy.restore_test_max_age == "48h"
+    (tmp_path / "quarterdeck.yaml").write_text(base + tested)
+    (test,) = load_config(tmp_path / "quarterdeck.yaml", environ=tokens).config.restore_tests
+    assert (test.environment, test.at, test.within) == ("staging", "02:00", "4h")

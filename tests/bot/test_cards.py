@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from scenes import REHEARSAL, Scene
 from slack_sdk.models.blocks import Block
 
 from bot import replies
 from bot.blocks import Message, amount, clean, escape, fitting, flat, line, mentions, quoted
-from bot.cards import RUNGS, emphasised, release_card, run_card, uncapitalised
+from bot.cards import RUNGS, emphasised, release_card, run_card, state, uncapitalised
 from bot.notices import notice
 from lab.desk import readable
 from lab.slack.blocks import complaints
 from plans import events as e
 from plans.records import Run
+from plans.restore_tests import Trend
 
 NASTY = "<!channel> <@U02ADMIN> & ```` <!date^0^{date}|now> \x1b[31mred\x1b[0m \u202e" + '"\\' * 1500
 HASH = "0123456789abcdef" * 4
@@ -242,6 +244,43 @@ def test_a_restore_says_how_old_its_data_was_and_the_end_what_it_took(scene: Sce
     for text in (shown(end(scene, 1)), end(scene, 1).text):
         assert "Restored in 2 min from data 2 h old" in text
     fits(end(scene, 1))
+
+
+@pytest.mark.parametrize(
+    ("trend", "said"),
+    [
+        (Trend(720, 3600, 0, 0.0, None), "Restored in 2 min from data 2 h old; the first restore test that did"),
+        (Trend(120, 7200, 1, 60, None), "Restored in 2 min from data 2 h old; the night before: in 1 min"),
+        (
+            Trend(120, 7200, 7, 660, 18000),
+            "Restored in 2 min from data 2 h old; on average of the last 7 nights: in 11 min from data 5 h old",
+        ),
+    ],
+)
+def test_the_end_of_a_restore_test_holds_it_against_the_nights_before(scene: Scene, trend: Trend, said: str) -> None:
+    scene.begins(1, "restore_test", None)
+    scene.starts(1, 1, "restore", "Restore", "db", written=True)
+    scene.says(e.RestoreMeasured(run=1, host="db", name="Restore", artifact_age_seconds=7200.0, seconds=120.0))
+    scene.ends(1, 1, "db")
+    scene.finishes(1, "passed")
+    for text in (shown(end(scene, 1, trend=trend)), end(scene, 1, trend=trend).text):
+        assert said in text
+
+
+def test_a_lookout_says_what_it_came_to(scene: Scene) -> None:
+    scene.begins(1, "lookout", None)
+    scene.starts(1, 1, "lookout", "Compare webshop with after its last promotion")
+    scene.ends(1, 1)
+    quiet = scene.finishes(1, "passed")
+    assert state(quiet, None) == "Nothing has moved"
+    moved = replace(quiet, quiet=False)
+    card = run_card(moved, ("lookout",), release=None, waits_for=None, now=scene.time)
+    assert "was changed without a promotion" in shown(card)
+    assert "/promote outside" in shown(card)
+    errored = replace(quiet, quiet=False, verdict="errored", reason="fact schema on prod db: no such file")
+    assert "looked at again the next night" in shown(
+        run_card(errored, ("lookout",), release=None, waits_for=None, now=scene.time)
+    )
 
 
 def test_the_end_names_the_restore_that_it_stood_on(scene: Scene) -> None:

@@ -297,6 +297,9 @@ WITHOUT = {
         ("difference.found", "escape.tried", "hand.seen", "waiver.used"),
         "written down by a step that looks first, as isolation.judged and facts.collected are",
     ),
-    **dict.fromkeys(("inspection.opened", "inspection.closed"), "the clock's, which arms them again from the board"),
+    **dict.fromkeys(
+        ("inspection.opened", "inspection.closed", "restore_test.missed", "restore_test.overdue"),
+        "the clock's, which arms them again from the board",
+    ),
 }  # fmt: skip
 """Types that have no errand, and why they need none."""

@@ -122,6 +122,15 @@ def test_a_night_passes_when_one_of_its_restore_tests_did() -> None:
     assert (found.nights, found.nights_passed) == (2, 1)
 
 
+def test_a_night_on_which_none_was_done_did_not_pass() -> None:
+    runs = [ended(1, "restore_test", "", 2)]
+    again, other, before = (MONDAY + timedelta(hours=hours) for hours in (4, 26, -2))
+    found = figures(
+        [], runs, MONDAY, MONDAY + timedelta(weeks=1), (), [at.isoformat() for at in (again, other, before)]
+    )
+    assert (found.nights, found.nights_passed) == (2, 1)
+
+
 def test_weeks_are_side_by_side_and_share_nothing() -> None:
     runs = [ended(n, "promotion", "R-1", 24 * 7 * n, steps=steps(deploy=24 * 7 * n - 1)) for n in (0, 1, 2)]
     found = weekly([handed_off("R-1", -48)], runs, MONDAY + timedelta(weeks=2), 3, [("R-1", at(0))])

@@ -61,6 +61,14 @@ class House:
         self._bot.close()
         self._lab.close()
 
+    def reconfigure(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """It is killed, and comes back with another configuration."""
+        self.kill_bot()
+        document = json.loads(self.config.read_text())
+        change(document)
+        self.config.write_text(json.dumps(document, indent=1))
+        self.start_bot()
+
     def processes(self, words: str) -> list[int]:
         """The processes of this machine whose command line has these words."""
         found = []
