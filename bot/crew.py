@@ -87,7 +87,7 @@ class Crew:
             digest=release.digest if release else "",
             suffix=self._materials.suffix(release.digest) if release else "",
             production=run.kind in ("promotion", "rollback"),
-            in_package=move.step.phase in ("deploy", "undo", "rollback"),
+            in_package=move.step.packaged,
             group_ok=move.group_ok,
             late=move.late,
             shell_of_host=self._materials.shell(At(run.environment, host)) if host else "sh",

@@ -30,8 +30,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a run. `hosts` has the empty name alone where the step has no host; `serial` 0 is all at once.
 
     The checks of a `group` all run to its end before a failure counts; `after` is in seconds from the phase's
-    beginning; `written` says that somebody wrote the step, so that it is told of by itself; `given` is what must have
-    come before, where the step is not for every case.
+    beginning; `written` says that somebody wrote the step, so that it is told of by itself, `packaged` that it is one
+    of the package's, and starts there; `given` is what must have come before, where it is not for every case.
     """
 
     number: int
@@ -42,6 +42,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     serial: int = 0
     group: str = ""
     written: bool = False
+    packaged: bool = False
     after: float = 0.0
     given: Given | None = None
 
@@ -175,7 +176,7 @@ class Draft:
         named = dict.fromkeys(host for step in listed for host in self._hosts(step) if host)
         self.own(phase, "Unpack the package", Unpack(executable=executable), named)
         for step in listed:
-            self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True)
+            self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True, packaged=True)
         return tuple(named)
 
     def health(self, phase: str, checks: Iterable[Check], *, written: bool = True) -> None:
@@ -209,6 +210,7 @@ class Draft:
         serial: int = 0,
         group: str = "",
         written: bool = False,
+        packaged: bool = False,
         after: float = 0.0,
     ) -> None:
         self.steps.append(
@@ -221,6 +223,7 @@ class Draft:
                 serial=serial,
                 group=group,
                 written=written,
+                packaged=packaged,
                 after=after,
                 given=self._given,
             )

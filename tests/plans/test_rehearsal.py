@@ -197,6 +197,14 @@ def test_where_nothing_restores_the_new_snapshot_replaces_the_old_one_and_a_chec
     assert not any(isinstance(step.step, KeepSnapshot) for step in check(bare).steps)
 
 
+def test_the_packages_own_steps_start_in_the_package_and_no_check_between_them_does() -> None:
+    of, plan = material(), rehearsal(material())
+    assert of.manifest is not None
+    own = [*(("deploy", step.name) for step in of.manifest.deploy), *(("undo", s.name) for s in of.manifest.rollback)]
+    assert [(step.phase, step.name) for step in plan.steps if step.packaged] == own
+    assert [step.name for step in plan.steps if step.phase == "undo" and not step.packaged] != []
+
+
 class TestClones:
     CLONE = RestoreClone(name="Clone the database", on="db", clone=CloneFrom(from_="db"))
 
