@@ -241,6 +241,31 @@ def _attestation(team: Team) -> Iterator[None]:
     site.order("PATCH", "/lab/machines/staging-web", {"passthrough": []})
 
 
+def _outside(team: Team) -> Iterator[None]:
+    team.see_to_it()
+    reason = _reason(team)
+    yield
+    _does(team, f"/promote outside cloned {reason}", "change.outside", reason=reason)
+    _does(team, "/promote review cloned it was right", "review.given", subject="cloned")
+
+
+def _waiver(team: Team) -> Iterator[None]:
+    team.see_to_it()
+    reason = _reason(team)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    yield
+    _does(team, f"/stage waive staging disk until {tomorrow:%Y-%m-%d} {reason}", "waiver.given", reason=reason)
+
+
+def _escape(team: Team) -> Iterator[None]:
+    release = _rehearsed(team)
+    _passed(team, f"/promote {release}", "promotion")
+    yield
+    (found,) = _does(team, f"/promote escape {release} it loses orders", "escape.recorded", release=release)
+    name = found["data"]["escape"]
+    _does(team, f"/promote accept {name} we can live with it", "escape.closed", escape=name)
+
+
 def _clone(team: Team) -> Iterator[None]:
     team.see_to_it()
     yield
@@ -265,6 +290,11 @@ ERRANDS: dict[str, Errand] = {
     "watch.checked": _promotion,
     "approval.given": _approval,
     "isolation.attested": _attestation,
+    "change.outside": _outside,
+    "review.given": _outside,
+    "waiver.given": _waiver,
+    "escape.recorded": _escape,
+    "escape.closed": _escape,
     "environment.locked": _lock,
     "environment.unlocked": _lock,
     "freeze.set": _freeze,
@@ -287,18 +317,20 @@ OFTEN = {"step.started": 6, "job.started": 3, "step.finished": 6, "snapshot.take
 WITHOUT = {
     **dict.fromkeys(
         (
-            "approval.asked", "approval.refused", "change.outside", "difference.disposed", "escape.closed",
-            "escape.recorded", "inspection.entered", "promotion.forced", "review.given", "waiver.given",
-            "check.assigned",
+            "approval.asked", "approval.refused", "check.assigned", "difference.disposed", "inspection.entered",
+            "promotion.forced",
         ),
-        "one command's one record, as those of freeze.set and environment.locked are",
+        "one command's one record, as those of freeze.set and waiver.given are",
     ),
     **dict.fromkeys(
-        ("difference.found", "escape.tried", "hand.seen", "waiver.used"),
+        ("difference.found", "escape.tried", "hand.seen", "hands.unknown", "waiver.used"),
         "written down by a step that looks first, as isolation.judged and facts.collected are",
     ),
     **dict.fromkeys(
-        ("inspection.opened", "inspection.closed", "restore_test.missed", "restore_test.overdue"),
+        (
+            "inspection.opened", "inspection.closed", "restore_test.missed", "restore_test.overdue", "review.reminded",
+            "week.over",
+        ),
         "the clock's, which arms them again from the board",
     ),
 }  # fmt: skip
