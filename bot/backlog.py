@@ -7,7 +7,7 @@ import msgspec
 from bot.scribe import Noted
 from plans import events as e
 from plans.records import Run
-from plans.rule_events import DifferenceDisposed, HandSeen
+from plans.rule_events import DifferenceDisposed, HandSeen, InspectionClosed, InspectionOpened
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class Post(msgspec.Struct, frozen=True):
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a step's whole output, uploaded under the thread's message once its reply is there."""
+        """Whether it is a whole output or a run's bundle, uploaded under the thread's message after its reply."""
         return "/log/" in self.key
 
     @property
@@ -90,6 +90,9 @@ def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
     match event:
         case DifferenceDisposed(run=number, key=key):
             yield f"run/{number}/difference/{key}"
+        case InspectionOpened(run=number) | InspectionClosed(run=number):
+            yield f"run/{number}"
+            yield f"run/{number}/end"
         case HandSeen(run=number):
             yield f"run/{number}/hands"
         case e.RunStarted() if run and run.kind in ("promotion", "rollback"):

@@ -124,14 +124,14 @@ class Channel:
             return answer(error)
         return Sent()
 
-    def upload(self, name: str, title: str, content: str, thread: str) -> Answer:
-        """A text file into a thread."""
+    def upload(self, name: str, title: str, content: str | bytes, thread: str) -> Answer:
+        """A file into a thread, a text where that is what it is."""
         try:
             self._client.files_upload_v2(
                 filename=name,
                 content=content,
                 title=title,
-                snippet_type="text",
+                snippet_type="text" if isinstance(content, str) else None,
                 channel=self.id,
                 thread_ts=thread,
             )

@@ -3,19 +3,20 @@
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bot.board import Board
 from bot.config import Settings
+from bot.inspections import inspection, mend_inspections, open_inspection
 from bot.nights import Nights
 from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
 from bot.sweeps import Sweeper
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
-from plans.quantities import seconds
 from plans.records import EnvironmentState, Release
+from plans.rule_events import InspectionClosed, InspectionOpened
 
 LOOK = 30.0
 """Seconds after which the clock is read again: somebody may have set it."""
@@ -48,12 +49,13 @@ class Clock:
         self._board.listeners.append(self._heard)
         self._scheduler.start()
         threading.Thread(target=self._look, name="clock", daemon=True).start()
+        self._at("inspections", self._board.now(), lambda: mend_inspections(self._board, self._settings))
         with self._board.deciding:
             for release in self._board.table(Release):
                 if release.scheduled is not None:
                     self._arm_promotion(release.id, release.scheduled)
             for state in self._board.table(EnvironmentState):
-                if state.inspection is not None:
+                if state.inspection is not None and inspection(self._board, state.name):
                     self._arm_inspection(state.inspection)
                 self._arm_sweep(state.name)
             self._nights.arm()
@@ -79,8 +81,10 @@ class Clock:
         match entry.event:
             case PromotionScheduled(release=release, at=at):
                 self._arm_promotion(release, at)
-            case RunFinished(run=number):
+            case InspectionOpened(run=number) | InspectionClosed(run=number):
                 self._arm_inspection(number)
+            case RunFinished(run=number):
+                self._open_inspection(number)
                 for state in self._board.table(EnvironmentState):
                     self._arm_sweep(state.name)
             case SnapshotTaken(environment=name):
@@ -98,12 +102,20 @@ class Clock:
         if (at := self._board.release(name).scheduled) is not None:
             self._arm_promotion(name, at)  # the machine's clock was put back, or another time was set meanwhile
 
+    def _open_inspection(self, number: int) -> None:
+        """Once its rehearsal has failed; by a thread that may write that down."""
+        if self._board.environment(self._board.run(number).environment).inspection == number:
+            self._at(f"look-{number}", self._board.now(), lambda: open_inspection(self._board, self._settings, number))
+
     def _arm_inspection(self, number: int) -> None:
-        """A failed staging may be looked at for a while; then it goes back to its snapshot by itself."""
+        """A failed staging may be looked at for a while; then it goes back to its snapshot by itself.
+
+        At once where a run on another environment has one of its machines: it may not be looked at any more.
+        """
         run = self._board.run(number)
         if self._board.environment(run.environment).inspection == number:
-            length = timedelta(seconds=seconds(self._settings.policy.inspection))
-            at = datetime.fromisoformat(run.finished) + length
+            opened = inspection(self._board, run.environment)
+            at = datetime.fromisoformat(opened.until) if opened else self._board.now()
             self._at(f"inspection-{run.environment}", at, lambda: self._end_inspection(run.environment, number))
 
     def _end_inspection(self, environment: str, number: int) -> None:

@@ -257,7 +257,7 @@ class _Variables:
 
 _PATHS = re.compile(
     r"data_dir|packages\.sources\[\d+\]|apps\..+\.tests|vcenters\..+\.ca_file"
-    r"|environments\..+\.(ssh|gateway)\.(key_file|known_hosts)"
+    r"|environments\..+\.(ssh|gateway)\.(key_file|known_hosts)|environments\..+\.inspection\.ssh\.people\..+"
 )
 
 
@@ -302,7 +302,7 @@ def _digest(values: Any) -> str:
 
 
 _BESIDES: dict[str, Any] = {"freezes": (), "office_hours": None, "lookout": "", "restore_test_max_age": ""}
-_PRIVATE = {"password", "key_file", "known_hosts", "tests"}
+_PRIVATE = {"password", "key_file", "known_hosts", "tests", "people"}
 
 
 def _check_address(address: str) -> None:

@@ -62,9 +62,9 @@ def _ended(run: Run, release: Release | None, until: datetime | None) -> str:
     if run.verdict == "errored":
         return f"an admin mends what is named here and runs it again: {again}."
     if run.verdict == "failed":
-        left = f"left for a look until {moment(until)}" if until else "left for a look"
-        look = f"{run.environment} is {left}; `/stage reset {run.environment}` ends that earlier"
-        return f"the package is mended and handed off anew ({look})."
+        look = f"{run.environment} is left for a look until {moment(until)}" if until else ""
+        how = f"; `/stage inspect` lets its developer in, `/stage reset {run.environment}` ends that earlier"
+        return f"the package is mended and handed off anew{look and f' ({look}{how})'}."
     return f"nothing to do; to start over: {again}."
 
 

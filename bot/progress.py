@@ -29,9 +29,10 @@ from bot.board import Board
 from bot.cards import RUNGS
 from bot.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Found, Later, Lost, Mark, Refused, Sent
 from bot.connection import Trouble
+from bot.masking import Masker
 from bot.outbox import Outbox
 from bot.pace import Pace, Rate
-from bot.scribe import LogFile, Masker, Noted, Scribe
+from bot.scribe import LogFile, Noted, Scribe
 from plans.errors import Refusal
 from plans.records import Run
 
@@ -50,9 +51,9 @@ class Publisher:
     """The only one who posts and edits. It works from the board alone, in one thread: no run ever waits for it.
 
     `plan_of`: the phases of a run; `audience`: whom to call for a role; `waits_for`: the run that one waits for;
-    `inspection`: seconds that a failed staging is left for a look; `commands`: what handoff, stage and promote are
-    called here, where they were renamed; `saw`: told what is wrong with Slack for everything that is told, None where
-    nothing is; `now` gives seconds that only grow. `idle` is set when all is told.
+    `commands`: what handoff, stage and promote are called here, where they were renamed; `saw`: told what is wrong with
+    Slack for everything that is told, None where nothing is; `now` gives seconds that only grow. `idle` is set when all
+    is told.
     """
 
     def __init__(
@@ -66,7 +67,6 @@ class Publisher:
         plan_of: Callable[[Run], tuple[str, ...]],
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
-        inspection: float,
         commands: Mapping[str, str] | None = None,
         saw: Callable[[Trouble | None], None] = lambda trouble: None,
         now: Callable[[], float] = time.monotonic,
@@ -82,7 +82,6 @@ class Publisher:
             plan_of=plan_of,
             audience=audience,
             waits_for=waits_for,
-            inspection=inspection,
             commands=commands or {},
         )
         self._pace = Pace(RATES, now)
@@ -286,13 +285,16 @@ class Publisher:
 
     def _file(self, post: Post) -> LogFile:
         assert post.noted is not None and post.noted.run is not None  # noqa: PT018 (a step's end is a run's record)
-        _, _, _, step, _, _, number = post.key.split("/")
-        return self._scribe.log(post.noted.run, int(step), int(number))
+        parts = post.key.split("/")
+        if parts[2] == "end":
+            return self._scribe.bundle(post.noted.run)
+        return self._scribe.log(post.noted.run, int(parts[3]), int(parts[-1]))
 
     def _upload(self, post: Post) -> None:
         thread, reply = self._outbox.ts(post.under), self._outbox.ts(post.reply)
         file = self._file(post)
-        content = self._scribe.content(file)
+        assert post.noted is not None and post.noted.run is not None  # noqa: PT018 (as in `_file`)
+        content = self._scribe.content(file, post.noted.run)
         answer = self._channel.upload(file.name, file.title, content, thread or "") if content else Sent()
         match answer:
             case Sent():

@@ -42,7 +42,6 @@ _LINES = {"ok": (3, 400), "skipped": (3, 400)}
 _LINES_OF_TROUBLE = (20, 1500)
 _HOSTS_SHOWN = 12
 _TAILS_SHOWN = 3
-_HANDS_SHOWN = 15
 
 
 def tail(output: str, outcome: str) -> str:
@@ -221,17 +220,6 @@ def _cost(run: Run, question: Question, choice: str) -> str:
     if choice == "stop":
         return f"The command is stopped on {run.environment} wherever it is now."
     return ""
-
-
-def hands_reply(run: Run) -> Message:
-    """Whose hands were on staging during a rehearsal: it does not count."""
-    count = f"{run.environment} was not left alone while {run.release} was tested on it"
-    said = f"{line(count)}: this rehearsal does not open the way to prod (`rehearsal_not_clean`)."
-    shown = [f"• {line(hand, 300)}" for hand in run.hands[:_HANDS_SHOWN]]
-    if len(run.hands) > _HANDS_SHOWN:
-        shown.append(f"and {len(run.hands) - _HANDS_SHOWN} more: `quarterdeck ledger show --run {run.number}`")
-    text = "\n".join([said, *shown])
-    return Message(cut(text, EDITABLE), fitting((section(f"✕ {said}"), section("\n".join(shown)))))
 
 
 def mark_reply(run: Run, mark: str) -> Message:

@@ -1,6 +1,6 @@
 """Decides how the channel is told of differences, waivers, inspections, reviews, approvals and escapes."""
 
-from bot.blocks import line, moment, person
+from bot.blocks import line, moment
 from plans import rule_events as r
 from plans.rule_events import RuleEvent
 
@@ -13,8 +13,6 @@ def said_of(event: RuleEvent) -> str:
         case r.WaiverGiven(environment=environment, fact=fact, until=until, reason=reason):
             what = f"lets {line(fact)} of {line(environment)} differ from prod until {line(until[:10])}"
             return f"{what}{because(reason)} Every run that needs it says so."
-        case r.InspectionEntered(environment=environment, people=people):
-            return f"let {', '.join(person(one) for one in people)} look at {line(environment)} until it is reverted."
         case r.ChangeOutside(environment=environment, reason=reason):
             what = (
                 f"changed {line(environment)} by hand{because(reason)} What was rehearsed before may not be promoted."

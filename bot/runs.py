@@ -9,6 +9,7 @@ from bot.attempt import pause
 from bot.board import Board
 from bot.config import Settings
 from bot.crew import Crew
+from bot.inspections import close_inspections
 from bot.masking import Masker
 from bot.material import Materials
 from bot.objections import nothing_to_answer, refuse_twice
@@ -130,6 +131,7 @@ class Runs:
                 cautions=self._materials.cautions(environment),
             ),
         )
+        close_inspections(self.board, self.board.run(number))
         self._recognised.add(number)
         self.enter(number)
         return self.board.run(number)
@@ -261,6 +263,7 @@ class Runs:
             if not run.begun and not run.began:
                 self.board.record("quarterdeck", RunBegan(run=number))
                 run = self.board.run(number)
+                close_inspections(self.board, run)
             if plan is None or not run.steps:
                 plan = self._plan(run)
             match next_move(run, plan, self.board.now()):

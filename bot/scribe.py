@@ -3,23 +3,28 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from bot import ledger, replies
 from bot.blocks import EDITABLE, Message, cut, flat
 from bot.board import Board
+from bot.bundles import bundle
 from bot.cards import release_card, run_card
+from bot.inspections import inspection
+from bot.masking import Masker
 from bot.notices import notice
+from bot.onlookers import hands_reply, visit_reply
 from bot.pointed import difference_reply
 from plans import board as fold
 from plans.errors import Refusal
 from plans.events import Entry
 from plans.records import Key, Release, Run
 from plans.restore_tests import trend
+from plans.rule_events import InspectionEntered
 from plans.rule_records import Difference
 
 SHOWN_TAILS = 3
@@ -28,10 +33,6 @@ SNIPPET = 1_000_000
 """Bytes of a log that are shown as a file: Slack takes a snippet of one megabyte."""
 
 _COMMAND = re.compile(r"(?<![\w/.:-])/(handoff|stage|promote)(?= )")
-
-
-class Masker(Protocol):
-    def text(self, text: str) -> str: ...
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -50,8 +51,8 @@ class LogFile(msgspec.Struct, frozen=True):
 
 
 class Scribe:
-    """`plan_of`: the phases of a run, in order; `waits_for`: the run that one waits for; `inspection` in seconds;
-    `commands`: what handoff, stage and promote are called in this workspace, where it is anything else."""
+    """`plan_of`: the phases of a run, in order; `waits_for`: the run that one waits for; `commands`:
+    what handoff, stage and promote are called in this workspace, where it is anything else."""
 
     def __init__(
         self,
@@ -62,7 +63,6 @@ class Scribe:
         plan_of: Callable[[Run], tuple[str, ...]],
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
-        inspection: float,
         commands: Mapping[str, str],
     ) -> None:
         self._board = board
@@ -71,7 +71,6 @@ class Scribe:
         self._plan_of = plan_of
         self._audience = audience
         self._waits_for = waits_for
-        self._inspection = timedelta(seconds=inspection)
         self._commands = commands
         self._phases: dict[int, tuple[str, ...]] = {}
 
@@ -89,9 +88,16 @@ class Scribe:
         title = f"{flat(record.name, 100)}{where}, attempt {host.attempt}: all output"
         return LogFile(host.log, f"run-{run.number}-{Path(host.log).name}", self._masker.text(title))
 
-    def content(self, log: LogFile) -> str:
-        """A log's text, its end where it is too long; empty where there is none."""
-        return self._read(log.path, SNIPPET)
+    def bundle(self, run: Run) -> LogFile:
+        """All that a failed rehearsal left to be looked at, as one archive."""
+        return LogFile("", f"run-{run.number}.zip", f"Run {run.number}: logs, facts and differences")
+
+    def content(self, log: LogFile, run: Run) -> str | bytes:
+        """A log's text, its end where it is too long; empty where there is none. Or the run's bundle."""
+        if log.path:
+            return self._read(log.path, SNIPPET)
+        found = [difference for difference in self._board.table(Difference) if difference.run == run.number]
+        return bundle(run, found, self._data_dir, self._masker)
 
     def _message(self, key: list[str], noted: Noted | None, rung: str) -> Message:
         match key:
@@ -107,8 +113,8 @@ class Scribe:
                 return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
             case ["run", number, "difference", *name]:
                 return self._difference(self._board.run(int(number)), "/".join(name))
-            case ["run", number, "hands"]:
-                return replies.hands_reply(self._board.run(int(number)))
+            case ["run", number, "visit" | "hands", *_]:
+                return self._onlookers(self._board.run(int(number)), noted)
             case ["run", number, "end"]:
                 return self._end(self._board.run(int(number)), noted)
             case ["run", number, "restart", count]:
@@ -125,6 +131,12 @@ class Scribe:
         found = next(d for d in self._board.table(Difference) if (d.run, d.key) == (run.number, name))
         asked = () if run.kind == "promotion" or found.disposed else self._audience("admins")
         return difference_reply(run, found, self._release(run), asked)
+
+    def _onlookers(self, run: Run, noted: Noted | None) -> Message:
+        """Who was let in to look, or else whose hands were there."""
+        if noted is not None and isinstance(noted.entry.event, InspectionEntered):
+            return visit_reply(noted.entry.by, noted.entry.event, self._until(run))
+        return hands_reply(run)
 
     def _card(self, run: Run, rung: str) -> Message:
         return run_card(
@@ -165,9 +177,8 @@ class Scribe:
 
     def _until(self, run: Run) -> datetime | None:
         """When the look at a failed staging ends."""
-        if run.kind != "rehearsal" or run.verdict != "failed":
-            return None
-        return datetime.fromisoformat(run.finished) + self._inspection
+        opened = inspection(self._board, run.environment)
+        return datetime.fromisoformat(opened.until) if opened and opened.run == run.number else None
 
     def _must_act(self, run: Run, release: Release | None) -> tuple[str, ...]:
         """Whom the end of a run calls: nobody where nobody need do anything."""

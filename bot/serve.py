@@ -32,13 +32,13 @@ from bot.roles import Roles
 from bot.runs import Runs
 from bot.socket_mode import Line
 from bot.sweeps import Sweeper
+from bot.visits import Visits
 from bot.watch import Watch
 from handlers import Deck, register
 from handlers.console import Console
 from handlers.workers import Workers
 from plans.errors import Refusal
 from plans.events import ConfigLoaded
-from plans.quantities import seconds
 from plans.records import Loaded, Release, Run
 from vmops.perform import Performer
 
@@ -108,7 +108,6 @@ class Bot:
             plan_of=materials.phases,
             audience=self.roles.people,
             waits_for=self.runs.waits_for,
-            inspection=seconds(settings.policy.inspection),
             commands=msgspec.to_builtins(settings.config.commands),
             saw=partial(self.watch.saw, "posts"),
         )
@@ -123,6 +122,7 @@ class Bot:
             roles=self.roles,
             masker=masker,
             workers=self.workers,
+            visits=Visits(self.board, settings, materials, self.performer, self.runs),
         )
         register(self.app, deck)
         self.door = Door(settings.data_dir, Console(deck, client).answer)

@@ -13,6 +13,7 @@ from bot.masking import Masker
 from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
+from bot.visits import Visits
 from handlers.words import Form, Request, Surroundings
 from handlers.workers import Workers
 
@@ -34,6 +35,7 @@ class Deck:
     roles: Roles
     masker: Masker
     workers: Workers
+    visits: Visits
 
     def surroundings(self) -> Surroundings:
         """What a typed line is read against now."""

@@ -14,6 +14,7 @@ from handlers.differences import VERBS as DIFFERENCES
 from handlers.differences import waivers
 from handlers.envelopes import Metadata
 from handlers.handoff import newest, on_prod, open_form, release_row
+from handlers.inspect import VERBS as INSPECT
 from handlers.words import Form, Request
 from plans.errors import Refusal
 from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
@@ -320,6 +321,7 @@ STAGE = verbs(
         "admins",
         _attest,
     ),
+    *INSPECT,
     *DIFFERENCES,
     Verb(
         Form("status", (), "/stage status"), "What runs, and how each environment is.", EVERYBODY, _status, at_once=True

@@ -175,6 +175,7 @@ def furnish(world: World, *, changed: bool) -> None:
     keys = folder / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     enrol(world)
+    replace(keys / "developer.pub", own_key(keys / "developer").export_public_key().decode())
     (keys / "slack-app-token").write_text(kept.app_token)
     (keys / "vcenter-password").write_text(kept.vcenter_password)
     (keys / "guest-password").write_text(kept.guest_password)

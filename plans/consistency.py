@@ -105,6 +105,10 @@ def _app(path: str, name: str, app: App, environments: Mapping[str, Environment]
     if staging.isolation is None or not staging.isolation.networks:
         hint = "Name the isolated networks: isolation: {networks: […]}"
         yield Problem(at, f"it is the staging of {name} and has no isolation.networks.", hint)
+    for side in (app.prod, app.qa):
+        if side in environments and environments[side].inspection is not None:
+            hint = f"Only a staging may be looked at: take it out, or put it under environments.{app.staging}."
+            yield Problem(f"environments.{side}.inspection", f"{side} is no staging: nobody is let in there.", hint)
     for where, host in _hosts(at, staging):
         if not host.vm:
             yield Problem(where, f"it is a host of the staging of {name} and has no vm.", "Name its vcenter and vm.")

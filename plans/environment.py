@@ -7,6 +7,7 @@ import msgspec
 from plans.calendars import Freeze, OfficeHours, time_of_day, weekly_time
 from plans.checks import Check
 from plans.facts import Fact
+from plans.inspections import Inspecting
 from plans.isolation import Isolation
 from plans.quantities import Duration
 from plans.restoring import RestoreStep
@@ -77,6 +78,11 @@ class Host(Config, frozen=True, kw_only=True):
             raise ValueError("protect: snapshot needs the host's vm")
 
     @property
+    def lets_in(self) -> bool:
+        """Whether somebody can come in by a public key of their own."""
+        return self.ssh is not None and self.shell == "sh"
+
+    @property
     def protection(self) -> str:
         """How a promotion secures this host, where nothing is said: by a snapshot where there is a VM."""
         return self.protect or ("snapshot" if self.vm else "attested")
@@ -87,6 +93,7 @@ class Environment(Config, frozen=True, kw_only=True):
 
     hosts: dict[str, Host | tuple[Host, ...]]
     isolation: Isolation | None = None
+    inspection: Inspecting | None = None
     restore: tuple[RestoreStep, ...] = ()
     restore_max_age: Duration = "24h"
     backup: tuple[Run, ...] = ()

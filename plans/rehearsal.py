@@ -13,6 +13,7 @@ from plans.environment import Environment
 from plans.errors import Refusal
 from plans.facts import Fact
 from plans.hands import LookForHands
+from plans.inspections import TakeKeysOff
 from plans.isolation import Isolation
 from plans.machinery import (
     Answer,
@@ -247,6 +248,10 @@ def _power_on(draft: Draft, material: Material, replaced: Collection[str] = ()) 
     draft.own("power_on", "Power on", PowerOn(), wanted)
     answering = [host for host in material.target.named() if host not in replaced]
     draft.own("power_on", "Wait until it answers", Answer(), answering)
+    if (inspection := material.target.inspection) is not None:
+        named = material.target.named()
+        step, where = TakeKeysOff(user=inspection.ssh.user), [host for host in answering if named[host].lets_in]
+        draft.own("power_on", "Take the keys of an inspection off", step, where)
     # What must be reached may be off still; in confirm everything is tried.
     _probe(draft, "power_on", material, answering, controlled=not replaced)
 

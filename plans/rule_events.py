@@ -73,12 +73,13 @@ class InspectionOpened(Event, frozen=True, kw_only=True, tag="inspection.opened"
 
 
 class InspectionEntered(Event, frozen=True, kw_only=True, tag="inspection.entered"):
-    """These people's public keys were put on these hosts of staging."""
+    """These people's public keys were put on these hosts of staging; `ways` are what they type to get in to each."""
 
     run: int
     environment: str
     people: tuple[str, ...]
     hosts: tuple[str, ...]
+    ways: tuple[str, ...] = ()
 
 
 class InspectionClosed(Event, frozen=True, kw_only=True, tag="inspection.closed"):

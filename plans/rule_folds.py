@@ -95,7 +95,8 @@ def _hands_unknown(documents: Documents, entry: Entry, event: e.HandsUnknown) ->
 
 def _inspection_opened(documents: Documents, entry: Entry, event: e.InspectionOpened) -> Changes:
     opened = Inspection(environment=event.environment, run=event.run, until=event.until, at=entry.at)
-    return {("inspections", event.environment): opened}
+    bundle = due(entry, f"run/{event.run}/end/log/1", run(documents, event.run))
+    return {("inspections", event.environment): opened} | bundle
 
 
 def _inspection_entered(documents: Documents, entry: Entry, event: e.InspectionEntered) -> Changes:
@@ -105,7 +106,8 @@ def _inspection_entered(documents: Documents, entry: Entry, event: e.InspectionE
         return {}
     people = tuple(dict.fromkeys((*found.people, *event.people)))
     hosts = tuple(dict.fromkeys((*found.hosts, *event.hosts)))
-    return {key: replace(found, people=people, hosts=hosts)} | notice(entry)
+    told = due(entry, f"run/{event.run}/visit/{entry.seq}")
+    return {key: replace(found, people=people, hosts=hosts)} | told
 
 
 def _inspection_closed(documents: Documents, entry: Entry, event: e.InspectionClosed) -> Changes:

@@ -40,7 +40,12 @@ def _run_aborting(documents: Documents, entry: e.Entry, event: e.RunAborting) ->
 
 
 def _run_began(documents: Documents, entry: e.Entry, event: e.RunBegan) -> Changes:
-    return change_run(documents, event.run, began=entry.at)
+    found = run(documents, event.run)
+    if found is None:
+        return {}
+    # What it waited for may have failed meanwhile, and left its environment for a look.
+    changes = change_environment(documents, found.environment, inspection=None)
+    return changes | change_run(documents, event.run, began=entry.at)
 
 
 def _run_restarted(documents: Documents, entry: e.Entry, event: e.RunRestarted) -> Changes:

@@ -23,10 +23,11 @@ from bot.packages import Store, pack
 from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
+from bot.visits import Visits
 from handlers import Deck, register
 from handlers.workers import Workers
 from lab.desk import Answer, Message
-from plans.actions import At
+from plans.actions import Action, At, Outcome
 from plans.events import AnyEvent, RunFinished, RunPaused, StepFinished, StepStarted
 
 DEV, ADMIN, TESTER, GUEST, OUTSIDER, ADMIN2 = "U01DEV", "U02ADMIN", "U03TESTER", "U04GUEST", "U05OTHER", "U06ADMIN2"
@@ -86,12 +87,15 @@ class Still(Runs):
 
 
 class NoMachines:
-    """Tells machines apart by their names, and reaches none."""
+    """Tells machines apart by their names, and says that all went well on each."""
 
     def identity(self, at: At) -> str:
         if at.host == "web" and "staging" in at.environment:
             return "vm-web"
         return f"{at.environment}/{at.host}"
+
+    def perform(self, action: Action, **how: Any) -> Outcome:
+        return Outcome("ok")
 
 
 class DeckRoom:
@@ -121,6 +125,7 @@ class DeckRoom:
             roles=self.roles,
             masker=masker,
             workers=self.workers,
+            visits=Visits(self.board, self.settings, materials, self.machines, self.runs),
         )
 
     def now(self) -> datetime:

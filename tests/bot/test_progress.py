@@ -51,7 +51,6 @@ class Team:
             plan_of=lambda run: REHEARSAL if run.kind == "rehearsal" else ("protect", "deploy", "test", "watch"),
             audience=lambda role: {"admins": ("S01ADMINS",), "testers": ("U03TESTER",)}.get(role, ()),
             waits_for=lambda run: None,
-            inspection=7200.0,
             commands={"stage": "/rehearse"},
             saw=lambda trouble: self.troubles.append(trouble),
             now=lambda: self.passed,

@@ -3,6 +3,7 @@
 import getpass
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,11 @@ from handlers.buttons import TWINS
 from handlers.console import Console
 from handlers.ctl import CTL, SLASHED
 from plans.events import IsolationJudged, MessagePosted, SnapshotTaken, StepStarted
-from plans.rule_events import DifferenceFound
+from plans.inspections import Inspecting, OverSsh
+from plans.rule_events import DifferenceFound, InspectionOpened
 
 ME = Peer(os.getuid(), getpass.getuser())
+KEY = "ssh-ed25519 " + b64encode(b"\0\0\0\x0bssh-ed25519" + bytes(36)).decode()
 MAPPED = f"ctl: {{users: {{{ME.name}: {ADMIN}}}}}\n"
 
 
@@ -100,6 +103,22 @@ def by_hand(deck: DeckRoom) -> None:
     deck.types(ADMIN, "/promote outside prod the disk was full")
 
 
+def failed(deck: DeckRoom) -> None:
+    """Its developer has a key, and staging may be looked at."""
+    running(deck)
+    deck.ends(1, "failed")
+    deck.happens(InspectionOpened(run=1, environment="staging", until="2030-07-01T22:00:00.000Z"))
+    key = deck.drops / "dev.pub"
+    key.write_text(KEY)
+    config = deck.settings.config
+    inspecting = Inspecting(ssh=OverSsh(people={DEV: str(key)}))
+    staging = replace(config.environments["staging"], inspection=inspecting)
+    config = replace(config, environments=config.environments | {"staging": staging})
+    visits = deck.deck.visits
+    visits._settings = replace(deck.settings, config=config)
+    object.__setattr__(deck.deck, "settings", visits._settings)
+
+
 def frozen(deck: DeckRoom) -> None:
     deck.types(ADMIN, "/promote freeze holidays")
 
@@ -127,6 +146,7 @@ TYPED = {
     "stage lock": Case("/stage lock prod the network", "already_locked", "environment.locked"),
     "stage unlock": Case("/stage unlock prod", "not_locked", "environment.unlocked", locked),
     "stage attest": Case("/stage attest staging dark", "already_attested", "isolation.attested", doubted, each=True),
+    "stage inspect": Case("/stage inspect", "already_let_in", "inspection.entered", failed),
     "stage dispose": Case("/stage dispose R-1 schema soon", "already_disposed", "difference.disposed", pointed_out),
     "stage waive": Case("/stage waive schema until 2030-07-01 soon", "already_waived", "waiver.given"),
     "promote outside": Case("/promote outside prod the disk was full", "already_told", "change.outside"),
