@@ -15,14 +15,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from bot.bad_day import BAD_DAY
 from bot.config import load_config
 from bot.ledger import read
-from bot.story import STORIES, Evening, NotAsTold, ledger_lines
+from bot.story import FIRST_DEPLOYMENT, Evening, NotAsTold, ledger_lines
 from lab.desk import Desk, Message
 from plans.errors import Refusal
 
 STARTING = 60.0
 """Seconds that the lab or the bot may take to be ready."""
+
+STORIES = {"first-deployment": FIRST_DEPLOYMENT, "bad-day": BAD_DAY}
 
 NAMES = {"U01DEV": "developer", "U02ADMIN": "admin", "U03TESTER": "tester"}
 
@@ -34,22 +37,23 @@ def demo(*, plain: bool, as_json: bool, keep: bool, story: str) -> int:
     console = Console(stderr=as_json, no_color=plain or None, highlight=False, soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix="quarterdeck-demo-"))
     begun = time.monotonic()
-    with ExitStack() as lab, ExitStack() as bot:
+    with ExitStack() as lab, Bot(folder / "quarterdeck.yaml") as bot:
         console.print("Starting a Slack, a vCenter and nine hosts on this machine …")
         lab.enter_context(process("lab", "--dir", str(folder)))
-        settings = load_config(folder / "quarterdeck.yaml")
+        STORIES[story].prepare(bot.config)
+        settings = load_config(bot.config)
         page = settings.config.slack.api_url.removesuffix("api/")
-        served = bot.enter_context(process("serve", "--config", str(folder / "quarterdeck.yaml")))
+        bot.start()
         desk = Desk(page)
         console.print(f"The bot is ready after {time.monotonic() - begun:.1f} s. Watch it in a browser too: {page}\n")
-        evening = Evening(settings, desk, folder / "packages")
+        evening = Evening(settings, desk, folder / "packages", bot.restart)
         lab.callback(evening.close)
         with _shown(console, desk, settings.config.slack.channel, quiet=as_json):
             good = _play(console, evening, story)
-        took, work = time.monotonic() - begun, _cpu_seconds(served.pid)
+        took, work = time.monotonic() - begun, bot.worked
         if keep:
             _stay(console, page, folder)
-        bot.close()  # what is read from here on is the ledger's end
+        bot.stop()  # what is read from here on is the ledger's end
         ledger = settings.data_dir / "ledger.jsonl"
         count = sum(1 for _ in read(ledger))
         if as_json:
@@ -61,7 +65,7 @@ def demo(*, plain: bool, as_json: bool, keep: bool, story: str) -> int:
 
 
 def _play(console: Console, evening: Evening, story: str) -> bool:
-    for number, (told, play) in enumerate(STORIES[story], 1):
+    for number, (told, play) in enumerate(STORIES[story].beats, 1):
         console.print(f"[bold]{number}. {escape(told)}[/bold]")
         begun = time.monotonic()
         try:
@@ -72,6 +76,38 @@ def _play(console: Console, evening: Evening, story: str) -> bool:
         first = _plain(seen).strip().splitlines()[0]
         console.print(f"   [green]as told[/green] ({time.monotonic() - begun:.1f} s): {escape(first)}\n")
     return True
+
+
+class Bot:
+    """The bot as a process that may be ended and begun anew."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self._served = ExitStack()
+        self._spent = 0.0
+        self._pid = 0
+
+    def __enter__(self) -> "Bot":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    @property
+    def worked(self) -> float:
+        """Seconds of processor time so far, those before a restart too."""
+        return self._spent + (_cpu_seconds(self._pid) if self._pid else 0.0)
+
+    def start(self) -> None:
+        self._pid = self._served.enter_context(process("serve", "--config", str(self.config))).pid
+
+    def stop(self) -> None:
+        self._spent, self._pid = self.worked, 0
+        self._served.close()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
 
 @contextmanager

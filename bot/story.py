@@ -5,7 +5,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.config import Settings
 from bot.ledger import read
@@ -26,9 +26,11 @@ class NotAsTold(Exception):
 class Evening:
     """The people at their desks, and a look at the ledger and the hosts that owes the bot nothing."""
 
-    def __init__(self, settings: Settings, desk: Desk, packages: Path) -> None:
+    def __init__(self, settings: Settings, desk: Desk, packages: Path, restart: Callable[[], None]) -> None:
+        """`restart` ends the bot and begins it anew, as an admin does after an edit of its configuration."""
         self.desk = desk
         self.packages = packages
+        self.restart = restart
         self.channel = settings.config.slack.channel
         self.page = settings.config.slack.api_url.removesuffix("api/")
         self._settings = settings
@@ -68,6 +70,12 @@ class Evening:
         """The run's message with its thread."""
         posted = self.soon(lambda: self.records("message.posted", key=f"run/{run}"), f"run {run} has no message")
         return self.desk.thread(self.channel, posted[0]["data"]["ts"])
+
+    def question(self, run: int, number: int = 1) -> Message:
+        """Waits for a run's question, in its thread."""
+        key = f"run/{run}/question/{number}"
+        posted = self.soon(lambda: self.records("message.posted", key=key), f"run {run} asks nothing")
+        return next(reply for reply in self.thread(run).replies if reply.ts == posted[0]["data"]["ts"])
 
     def told(self, run: int, words: str) -> Message:
         """Waits until a reply in the run's thread has these words."""
@@ -114,6 +122,13 @@ class Evening:
 
 Beat = tuple[str, Callable[[Evening], str]]
 """What the beat tells, and what plays and judges it: it returns what was seen, and raises NotAsTold."""
+
+
+class Story(NamedTuple):
+    """Beats in their order; `prepare` edits the lab's configuration before the bot reads it."""
+
+    beats: tuple[Beat, ...]
+    prepare: Callable[[Path], object] = lambda config: None
 
 
 def refused_developer(evening: Evening) -> str:
@@ -174,11 +189,7 @@ def clean_rehearsal(evening: Evening) -> str:
     answer = evening.types(DEVELOPER, f"/handoff {evening.packages}/webshop-2.4.1.tar.gz")
     evening.soon(lambda: evening.records("package.handed_off", release="R-2"), f"R-2 was not handed off: {answer}")
     run = evening.started(ADMIN, "/stage run R-2", "rehearsal")
-    evening.soon(lambda: evening.records("run.paused", run=run), "the tester is not asked")
-    question = evening.soon(lambda: evening.records("message.posted", key=f"run/{run}/question/1"), "no question")
-    thread = evening.thread(run)
-    asked = next(reply for reply in thread.replies if reply.ts == question[0]["data"]["ts"])
-    evening.desk.presses(TESTER, asked, "answer:pass")
+    evening.desk.presses(TESTER, evening.question(run), "answer:pass")
     end = evening.finished(run)
     evening.must(end["verdict"] == "passed" and end["clean"], f"run {run} {end['verdict']}: {end['reason']}")
     decided = evening.records("run.decided", run=run)
@@ -202,8 +213,8 @@ def promoted(evening: Evening) -> str:
     return "the shop on prod answers 2.4.1, on both web hosts"
 
 
-STORIES: dict[str, tuple[Beat, ...]] = {
-    "first-deployment": (
+FIRST_DEPLOYMENT = Story(
+    (
         ("The developer types /stage run R-1: refused, for want of the role", refused_developer),
         ("The developer hands off webshop 2.4.0, whose author forgot a database change", forgotten_change),
         ("The admin rehearses R-1 on staging: a critical check fails", failed_rehearsal),
@@ -212,7 +223,7 @@ STORIES: dict[str, tuple[Beat, ...]] = {
         ("The developer hands off 2.4.1; rehearsed, the tester passes the check by hand: clean", clean_rehearsal),
         ("The developer types /promote R-2: refused. The admin does: prod has it", promoted),
     )
-}
+)
 
 
 def ledger_lines(path: Path) -> Iterator[str]:

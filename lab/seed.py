@@ -33,7 +33,13 @@ LAYERS = {
 }
 """Every VM of the sample, and the folders of sample/disks that its disk begins as."""
 
-ARCHIVES = {"webshop-2.4.0": ".zip", "webshop-2.4.1": ".tar.gz", "crm-1.0.0": ".zip"}
+ARCHIVES = {
+    "webshop-2.4.0": ".zip",
+    "webshop-2.4.1": ".tar.gz",
+    "crm-1.0.0-rc.1": ".zip",
+    "crm-1.0.0": ".zip",
+    "crm-1.0.1": ".zip",
+}
 
 CUSTOMERS = (
     "Ana Duarte", "Bram de Wit", "Chiara Conti", "Daniel Okafor", "Elif Yıldız", "Femke Visser", "Giulia Ferri",

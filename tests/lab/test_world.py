@@ -267,7 +267,9 @@ def test_the_configuration_is_whole_and_names_what_is_there(tmp_path: Path) -> N
             assert "{{" not in world.config.read_text()
             assert config["packages"]["sources"] == [f"{world.folder}/packages/"]
             assert sorted(path.name for path in (world.folder / "packages").iterdir()) == [
+                "crm-1.0.0-rc.1.zip",
                 "crm-1.0.0.zip",
+                "crm-1.0.1.zip",
                 "webshop-2.4.0.zip",
                 "webshop-2.4.1.tar.gz",
             ]

@@ -24,7 +24,7 @@ DEVELOPER, ADMIN, OTHER_ADMIN, TESTER = "U01DEV", "U02ADMIN", "U06ADMIN2", "U03T
 
 
 class House:
-    """`open()` brings a lab and its bot up; `change` edits the configuration before the bot reads it."""
+    """`open()` brings a lab and its bot up; `prepare` and `change` edit the configuration before the bot reads it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,15 +32,20 @@ class House:
         self._lab = ExitStack()
         self._bot = ExitStack()
 
-    def open(self, change: Callable[[dict[str, Any]], object] = lambda config: None) -> Evening:
+    def open(
+        self,
+        change: Callable[[dict[str, Any]], object] = lambda config: None,
+        prepare: Callable[[Path], object] = lambda config: None,
+    ) -> Evening:
         self._lab.enter_context(process("lab", "--dir", str(self.folder)))
+        prepare(self.config)
         document = yaml.load(self.config.read_text(), yaml.BaseLoader)
         change(document)
         self.config.write_text(json.dumps(document, indent=1))  # which is YAML too, and has no aliases
         settings = load_config(self.config)
         self.start_bot()
         page = settings.config.slack.api_url.removesuffix("api/")
-        self.evening = Evening(settings, Desk(page), self.folder / "packages")
+        self.evening = Evening(settings, Desk(page), self.folder / "packages", self.restart_bot)
         self._lab.callback(self.evening.close)
         return self.evening
 
@@ -50,6 +55,11 @@ class House:
 
     def start_bot(self) -> None:
         self.bot: subprocess.Popen[bytes] = self._bot.enter_context(process("serve", "--config", str(self.config)))
+
+    def restart_bot(self) -> None:
+        """As an admin does after an edit of the configuration."""
+        self._bot.close()
+        self.start_bot()
 
     def kill_bot(self) -> None:
         """As a power cut would end it."""
@@ -127,10 +137,7 @@ def slack(evening: Evening, method: str, **fault: object) -> None:
 
 def question(evening: Evening, run: int, number: int = 1) -> Message:
     """Waits for a run's question, in its thread."""
-    key = f"run/{run}/question/{number}"
-    posted = evening.soon(lambda: evening.records("message.posted", key=key), f"run {run} asks nothing")
-    ts = posted[0]["data"]["ts"]
-    return next(reply for reply in evening.thread(run).replies if reply.ts == ts)
+    return evening.question(run, number)
 
 
 def outcomes(evening: Evening, run: int, name: str) -> dict[str | None, str]:

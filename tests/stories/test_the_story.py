@@ -3,12 +3,12 @@
 from stories.house import House
 
 from bot.reading import verify
-from bot.story import STORIES
+from bot.story import FIRST_DEPLOYMENT
 
 
 def test_the_first_deployment(house: House) -> None:
     evening = house.open()
-    for told, play in STORIES["first-deployment"]:
+    for told, play in FIRST_DEPLOYMENT.beats:
         assert play(evening), told
     house.close()
     count, head = verify(house.folder / "var")
