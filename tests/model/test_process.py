@@ -32,6 +32,7 @@ from plans.environment import Policy
 from plans.errors import Refusal
 from plans.phases import Planned
 from plans.records import TABLES, Due, Release, Run
+from plans.rule_events import ApprovalRefused
 from plans.steps import Manual
 
 TROUBLE = st.sampled_from(["", "retry", "skip", "abort"])
@@ -64,11 +65,16 @@ class Process(RuleBasedStateMachine):
         for number in range(1, rehearsed + 1):
             self.go_well(self.runs.start("rehearsal", by=ADMIN, environment="staging", release=f"R-{number}").number)
         for number in range(1, min(rehearsed, promoted) + 1):
-            self.board.record(OTHER, e.ApprovalGiven(release=f"R-{number}", digest=DIGEST))
+            self.board.record(OTHER, self.approval(f"R-{number}"))
             self.go_well(self.promotions.promote(f"R-{number}", by=ADMIN).number, 25)
         if rehearsed < 2:
             last = self.runs.start("rehearsal", by=ADMIN, environment="staging", release="R-2")
             self.go_well(last.number, steps, trouble)
+
+    def approval(self, release: str, **other: str) -> e.ApprovalGiven:
+        """A yes to what would be promoted now, or to something else."""
+        now = {"digest": DIGEST, "plans": self.promotions.plans(release)}
+        return e.ApprovalGiven(release=release, **(now | other))
 
     def wake_up(self) -> None:
         """A start of the bot, from the ledger."""
@@ -171,8 +177,10 @@ class Process(RuleBasedStateMachine):
                         e.EnvironmentLocked(environment="prod", reason="audit"),
                         e.EnvironmentUnlocked(environment="prod"),
                     ),
-                    (e.ApprovalGiven(release=release, digest=DIGEST), None),
-                    (e.ApprovalGiven(release=release, digest="e" * 64), None),
+                    (self.approval(release), None),
+                    (self.approval(release, digest="e" * 64), None),
+                    (self.approval(release, plans="before"), None),
+                    (ApprovalRefused(release=release, reason="not today"), None),
                 ]
             )
         )
@@ -189,7 +197,7 @@ class Process(RuleBasedStateMachine):
                 [
                     e.ReleaseWithdrawn(release=release, reason=""),
                     e.ReleaseDefective(release=release, reason="it loses orders"),
-                    e.ApprovalGiven(release=release, digest=DIGEST),
+                    self.approval(release),
                     e.EnvironmentLocked(environment="staging", reason="disk"),
                     e.EnvironmentLocked(environment="prod", reason="audit"),
                     e.EnvironmentUnlocked(environment="staging"),
