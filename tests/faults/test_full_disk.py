@@ -35,6 +35,7 @@ from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
 from bot.sweeps import Sweeper
 from plans import events as e
+from plans.rule_events import InspectionOpened
 
 KINDS = ("a small disk", "a quota")
 
@@ -166,7 +167,7 @@ def test_what_becomes_due_while_the_disk_is_full_is_done_when_there_is_room(
             patched.setattr(os, "write", full_then)
             clock.start()
             assert refused.wait(DEADLINE)
-        assert isinstance(heard.get(timeout=DEADLINE).event, e.InspectionOpened)
+        assert isinstance(heard.get(timeout=DEADLINE).event, InspectionOpened)
     finally:
         clock.stop()
         board.close()
