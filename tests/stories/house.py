@@ -56,9 +56,10 @@ class House:
     def start_bot(self) -> None:
         self.bot: subprocess.Popen[bytes] = self._bot.enter_context(process("serve", "--config", str(self.config)))
 
-    def restart_bot(self) -> None:
-        """As an admin does after an edit of the configuration."""
+    def restart_bot(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """As an admin does after an edit of the configuration; `meanwhile` is done while it is down."""
         self._bot.close()
+        meanwhile()
         self.start_bot()
 
     def kill_bot(self) -> None:
