@@ -338,6 +338,8 @@ def test_a_question_names_people_choices_costs_and_what_to_type(scene: Scene) ->
     assert {one["value"] for one in (retry, skip, abort)} == {"3/1"}
     assert [one.get("style") for one in (retry, skip, abort)] == ["primary", "danger", "danger"]
     assert "R-1 could then not be promoted: rehearsal_not_clean" in readable(skip["confirm"])
+    for said in (message.text, shown(message)):
+        assert "After *retry or skip* the rehearsal goes on, but it does not count: R-1 may not be promoted" in said
     assert "Run 3 ends as failed" in readable(abort["confirm"])
     fits(message)
 
@@ -346,8 +348,10 @@ def test_a_retry_of_what_errored_costs_nothing(scene: Scene) -> None:
     scene.begins(3)
     scene.does(3, 1, "deploy", "Stop the shop", "web", written=True, outcome="errored")
     scene.asks(3, 1, "“Stop the shop” errored on web: the connection was lost")
-    retry, _, _ = buttons(replies.question_reply(scene.board.run(3), 1, asked=()))
+    message = replies.question_reply(scene.board.run(3), 1, asked=())
+    retry, _, _ = buttons(message)
     assert "confirm" not in retry
+    assert "After *skip* the rehearsal goes on, but it does not count" in message.text
 
 
 def test_an_answered_question_says_who_answered_and_has_no_buttons(scene: Scene) -> None:
