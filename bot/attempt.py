@@ -161,8 +161,8 @@ class Attempt:
             self.overdue = outcome.reason
             raise Left
         if deadline == AFTER_CRASH and not stop and outcome.result == "failed" and outcome.exit is None:
-            why = f"{outcome.reason}: past its time when Quarterdeck came back, and its clock may have been set meanwhile"
-            outcome = replace(outcome, result="errored", reason=why, unknown=True)
+            why = "past its time when Quarterdeck came back, and its clock may have been set meanwhile"
+            outcome = replace(outcome, result="errored", reason=f"{outcome.reason}: {why}", unknown=True)
         self._unknown |= outcome.unknown
         ended = self._board.now().timestamp()
         return replace(outcome, began=ended - self._took(), ended=ended)

@@ -124,8 +124,8 @@ class Channel:
             return answer(error)
         return Sent()
 
-    def upload(self, name: str, title: str, content: str | bytes, thread: str) -> Answer:
-        """A file into a thread, a text where that is what it is."""
+    def upload(self, name: str, title: str, content: str | bytes, thread: str | None) -> Answer:
+        """A file into a thread or the channel itself, a text where that is what it is."""
         try:
             self._client.files_upload_v2(
                 filename=name,

@@ -13,10 +13,11 @@ from bot.nights import Nights
 from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
 from bot.sweeps import Sweeper
+from bot.weekly import Weekly
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
 from plans.records import EnvironmentState, Release
-from plans.rule_events import InspectionClosed, InspectionOpened
+from plans.rule_events import ChangeOutside, InspectionClosed, InspectionOpened, PromotionForced
 
 LOOK = 30.0
 """Seconds after which the clock is read again: somebody may have set it."""
@@ -43,6 +44,7 @@ class Clock:
         )
         self._stopping = threading.Event()
         self._nights = Nights(board, settings, runs, self._at)
+        self._weekly = Weekly(board, settings)
         runs.wake = self.wake
 
     def start(self) -> None:
@@ -59,6 +61,20 @@ class Clock:
                     self._arm_inspection(state.inspection)
                 self._arm_sweep(state.name)
             self._nights.arm()
+        self._at("week", self._board.now(), lambda: self._week(at_start=True))
+        self._at("reviews", self._board.now(), self._remind)
+
+    def _week(self, *, at_start: bool = False) -> None:
+        """Each week is told of when it is over."""
+        self._weekly.tell(at_start=at_start)
+        if (coming := self._weekly.next_digest()) is not None:
+            self._at("week", coming, self._week)
+
+    def _remind(self) -> None:
+        """What was done past the rules is asked about until somebody has reviewed it."""
+        self._weekly.remind()
+        if (coming := self._weekly.next_reminder()) is not None:
+            self._at("reviews", coming, self._remind)
 
     def _look(self) -> None:
         """APScheduler sleeps until the next time should have come, by the clock as it was when it fell asleep."""
@@ -93,6 +109,8 @@ class Clock:
                 self._arm_sweep(name)
                 if (inspected := self._board.environment(name).inspection) is not None:
                     self._arm_inspection(inspected)
+            case ChangeOutside() | PromotionForced():
+                self._at("reviews", self._board.now(), self._remind)
 
     def _arm_promotion(self, release: str, at: str) -> None:
         self._at(f"promote-{release}", datetime.fromisoformat(at), lambda: self._promote(release))

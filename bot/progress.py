@@ -20,9 +20,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from slack_sdk import WebClient
 
+from bot.attachments import Attached, Attachments
 from bot.backlog import Post, changes, edits_in_order, files_in_order, in_order, thread_of
 from bot.blocks import Message
 from bot.board import Board
@@ -32,7 +34,7 @@ from bot.connection import Trouble
 from bot.masking import Masker
 from bot.outbox import Outbox
 from bot.pace import Pace, Rate
-from bot.scribe import LogFile, Noted, Scribe
+from bot.scribe import Noted, Scribe
 from plans.errors import Refusal
 from plans.records import Run
 
@@ -67,6 +69,7 @@ class Publisher:
         plan_of: Callable[[Run], tuple[str, ...]],
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
+        timezone: ZoneInfo,
         commands: Mapping[str, str] | None = None,
         saw: Callable[[Trouble | None], None] = lambda trouble: None,
         now: Callable[[], float] = time.monotonic,
@@ -83,7 +86,9 @@ class Publisher:
             audience=audience,
             waits_for=waits_for,
             commands=commands or {},
+            timezone=timezone,
         )
+        self._attachments = Attachments(board, data_dir, masker, timezone)
         self._pace = Pace(RATES, now)
         self._wake = threading.Condition()
         self._heard: list[Noted] = []
@@ -283,19 +288,15 @@ class Publisher:
             return self._outbox.again(key)
         log.warning("%s can no longer be edited (%s) and stays as it is", key, error)
 
-    def _file(self, post: Post) -> LogFile:
-        assert post.noted is not None and post.noted.run is not None  # noqa: PT018 (a step's end is a run's record)
-        parts = post.key.split("/")
-        if parts[2] == "end":
-            return self._scribe.bundle(post.noted.run)
-        return self._scribe.log(post.noted.run, int(parts[3]), int(parts[-1]))
+    def _file(self, post: Post) -> Attached:
+        assert post.noted  # what is posted anew, without a record, is a message
+        return self._attachments.file(post.key, post.noted)
 
     def _upload(self, post: Post) -> None:
-        thread, reply = self._outbox.ts(post.under), self._outbox.ts(post.reply)
-        file = self._file(post)
-        assert post.noted is not None and post.noted.run is not None  # noqa: PT018 (as in `_file`)
-        content = self._scribe.content(file, post.noted.run)
-        answer = self._channel.upload(file.name, file.title, content, thread or "") if content else Sent()
+        thread = self._outbox.ts(post.under) if post.under else None
+        file, reply = self._file(post), self._outbox.ts(post.reply)
+        content = file.content()
+        answer = self._channel.upload(file.name, file.title, content, thread) if content else Sent()
         match answer:
             case Sent():
                 return self._told(post, reply or "")
@@ -308,7 +309,7 @@ class Publisher:
                 return self._post_refused(post, answer)
             case Refused() if answer.mend:
                 return self._stuck(answer, post.key)
-        log.warning("%s is not in the thread (%s); its end is in the step's reply", file.path, answer)
+        log.warning("%s is not in the channel (%s)", file.name, answer)
         self._told(post, reply or "")
 
     def _simpler(self, key: str, error: str) -> bool:

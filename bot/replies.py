@@ -243,6 +243,10 @@ def mark_reply(run: Run, mark: str) -> Message:
     return Message(". ".join([said, *bad]), (section(f"{_mark(word)} {said}"), *rows))
 
 
+def _report(release: Release | None) -> tuple[Block, ...]:
+    return (button("Report", "report", release.id),) if release else ()
+
+
 def end_reply(
     run: Run,
     *,
@@ -269,7 +273,7 @@ def end_reply(
     blocks = (
         section(f"{head}\n{what} · run {run.number} · {long}" + (f"\n{data}" if data else "")),
         section(f"*{turn}:* {following}"),
-        *actions(*(() if settled else _following_buttons(run, release))),
+        *actions(*(() if settled else _following_buttons(run, release)), *_report(release)),
         context(f"Ledger {seq} · `{digest}`"),
     )
     text = f"{what}, run {run.number}: {uncapitalised(said)}. It took {long}.{data and f' {data}.'} {turn}: {following}"

@@ -1,37 +1,36 @@
 """Touches the board, the ledger and the logs, to write what a key of the outbox stands for, secrets masked."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from bot import ledger, replies
-from bot.blocks import EDITABLE, Message, cut, flat
+from bot.blocks import EDITABLE, Message, cut
 from bot.board import Board
-from bot.bundles import bundle
 from bot.cards import release_card, run_card
+from bot.digest import digest_message
 from bot.inspections import inspection
 from bot.masking import Masker
 from bot.notices import notice
 from bot.onlookers import hands_reply, visit_reply
 from bot.pointed import difference_reply
+from bot.texts import end_of
 from plans import board as fold
 from plans.errors import Refusal
 from plans.events import Entry
+from plans.figures import weekly
 from plans.records import Key, Release, Run
 from plans.restore_tests import trend
-from plans.rule_events import InspectionEntered
-from plans.rule_records import Difference
+from plans.rule_events import InspectionEntered, WeekOver
+from plans.rule_records import Difference, Escape, Missed
 
 SHOWN_TAILS = 3
 TAIL_BYTES = 64 * 1024
-SNIPPET = 1_000_000
-"""Bytes of a log that are shown as a file: Slack takes a snippet of one megabyte."""
-
 _COMMAND = re.compile(r"(?<![\w/.:-])/(handoff|stage|promote)(?= )")
 
 
@@ -40,14 +39,6 @@ class Noted(msgspec.Struct, frozen=True):
 
     entry: Entry
     run: Run | None
-
-
-class LogFile(msgspec.Struct, frozen=True):
-    """The whole output of a step on one host that went wrong."""
-
-    path: str
-    name: str
-    title: str
 
 
 class Scribe:
@@ -64,6 +55,7 @@ class Scribe:
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
         commands: Mapping[str, str],
+        timezone: ZoneInfo,
     ) -> None:
         self._board = board
         self._data_dir = data_dir
@@ -72,6 +64,7 @@ class Scribe:
         self._audience = audience
         self._waits_for = waits_for
         self._commands = commands
+        self._timezone = timezone
         self._phases: dict[int, tuple[str, ...]] = {}
 
     def write(self, key: str, noted: Noted | None, *, rung: str, plain: bool) -> Message:
@@ -80,52 +73,40 @@ class Scribe:
         message = self._outward(self._message(key.split("/"), noted, rung))
         return Message(cut(message.text, EDITABLE), broadcast=message.broadcast) if plain else message
 
-    def log(self, run: Run, step: int, number: int) -> LogFile:
-        """The log of a written step on the `number`th (1, 2, …) of the hosts whose output is shown whole."""
-        record = run.steps[step]
-        place, host = record.shown_logs[number - 1]
-        where = f" on {place}" if place else ""
-        title = f"{flat(record.name, 100)}{where}, attempt {host.attempt}: all output"
-        return LogFile(host.log, f"run-{run.number}-{Path(host.log).name}", self._masker.text(title))
-
-    def bundle(self, run: Run) -> LogFile:
-        """All that a failed rehearsal left to be looked at, as one archive."""
-        return LogFile("", f"run-{run.number}.zip", f"Run {run.number}: logs, facts and differences")
-
-    def content(self, log: LogFile, run: Run) -> str | bytes:
-        """A log's text, its end where it is too long; empty where there is none. Or the run's bundle."""
-        if log.path:
-            return self._read(log.path, SNIPPET)
-        found = [difference for difference in self._board.table(Difference) if difference.run == run.number]
-        return bundle(run, found, self._data_dir, self._masker)
-
     def _message(self, key: list[str], noted: Noted | None, rung: str) -> Message:
         match key:
             case ["release", name]:
                 return release_card(self._board.release(name))
             case ["notice", _] if noted:
                 return notice(noted.entry, self._audience("admins"))
+            case ["digest", _] if noted and isinstance(noted.entry.event, WeekOver):
+                return self._digest(datetime.fromisoformat(noted.entry.event.until))
             case ["run", number]:
                 return self._card(self._board.run(int(number)), rung)
-            case ["run", number, "question", question]:
-                run = self._board.run(int(number))
-                asked = next(one for one in run.questions if one.number == int(question))
-                return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
-            case ["run", number, "difference", *name]:
-                return self._difference(self._board.run(int(number)), "/".join(name))
-            case ["run", number, "visit" | "hands", *_]:
-                return self._onlookers(self._board.run(int(number)), noted)
-            case ["run", number, "end"]:
-                return self._end(self._board.run(int(number)), noted)
-            case ["run", number, "restart", count]:
-                return replies.restart_reply(self._board.run(int(number)), int(count))
-            case ["run", _, "phase", phase, last] if noted and noted.run:
-                return replies.phase_reply(noted.run, phase, int(last))
-            case ["run", _, "step", step, _] if noted and noted.run:
-                return replies.step_reply(noted.run, int(step), self._tails(noted.run, int(step)))
-            case ["run", _, "mark", mark] if noted and noted.run:
-                return replies.mark_reply(noted.run, mark)
+            case ["run", number, *reply]:
+                return self._reply(self._board.run(int(number)), reply, noted)
         raise ValueError(f"no message is called {'/'.join(key)}")
+
+    def _reply(self, run: Run, key: list[str], noted: Noted | None) -> Message:
+        match key:
+            case ["question", number]:
+                asked = next(one for one in run.questions if one.number == int(number))
+                return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
+            case ["difference", *name]:
+                return self._difference(run, "/".join(name))
+            case ["visit" | "hands", *_]:
+                return self._onlookers(run, noted)
+            case ["end"]:
+                return self._end(run, noted)
+            case ["restart", count]:
+                return replies.restart_reply(run, int(count))
+            case ["phase", phase, last] if noted and noted.run:
+                return replies.phase_reply(noted.run, phase, int(last))
+            case ["step", step, _] if noted and noted.run:
+                return replies.step_reply(noted.run, int(step), self._tails(noted.run, int(step)))
+            case ["mark", mark] if noted and noted.run:
+                return replies.mark_reply(noted.run, mark)
+        raise ValueError(f"no reply in a thread is called {'/'.join(key)}")
 
     def _difference(self, run: Run, name: str) -> Message:
         found = next(d for d in self._board.table(Difference) if (d.run, d.key) == (run.number, name))
@@ -137,6 +118,13 @@ class Scribe:
         if noted is not None and isinstance(noted.entry.event, InspectionEntered):
             return visit_reply(noted.entry.by, noted.entry.event, self._until(run))
         return hands_reply(run)
+
+    def _digest(self, until: datetime) -> Message:
+        escaped = [(escape.release, escape.at) for escape in self._board.table(Escape)]
+        weeks = weekly(self._board.table(Release), self._board.table(Run), until, 2, escaped)
+        begin = until - timedelta(weeks=1)
+        missed = [m for m in self._board.table(Missed) if begin <= datetime.fromisoformat(m.at) < until]
+        return digest_message(weeks, len(missed), self._timezone)
 
     def _card(self, run: Run, rung: str) -> Message:
         return run_card(
@@ -211,18 +199,11 @@ class Scribe:
         hosts = run.steps[step].hosts
         bad = [name for name, host in hosts.items() if host.outcome not in ("ok", "skipped")]
         shown = (bad or list(hosts))[:SHOWN_TAILS]
-        return {n: replies.tail(self._read(hosts[n].log, TAIL_BYTES), hosts[n].outcome) for n in shown if hosts[n].log}
-
-    def _read(self, path: str, most: int) -> str:
-        """The end of a log, masked. A line whose beginning was cut off is left out: it may begin with half a secret."""
-        try:
-            with (self._data_dir / path).open("rb") as file:
-                begin = max(0, file.seek(0, os.SEEK_END) - most)
-                file.seek(begin)
-                text = file.read(most).decode(errors="replace")
-        except OSError:
-            return ""
-        return self._masker.text(text.partition("\n")[2] if begin else text)
+        logs = {name: self._data_dir / hosts[name].log for name in shown if hosts[name].log}
+        return {
+            name: replies.tail(end_of(path, TAIL_BYTES, self._masker), hosts[name].outcome)
+            for name, path in logs.items()
+        }
 
     def _outward(self, message: Message) -> Message:
         """Secrets masked, commands called what they are called here."""

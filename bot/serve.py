@@ -109,6 +109,7 @@ class Bot:
             audience=self.roles.people,
             waits_for=self.runs.waits_for,
             commands=msgspec.to_builtins(settings.config.commands),
+            timezone=settings.timezone,
             saw=partial(self.watch.saw, "posts"),
         )
         self.workers = Workers()

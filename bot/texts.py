@@ -1,4 +1,4 @@
-"""Touches the texts of facts: kept with the logs under their digests, secrets masked, to be compared with later."""
+"""Touches the texts in the logs: facts, kept under their digests to be compared with later, and the ends of outputs."""
 
 import os
 import re
@@ -10,6 +10,21 @@ from bot.masking import Masker
 from plans.actions import Recalled
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def end_of(path: Path, most: int, masker: Masker) -> str:
+    """The end of a log, masked; empty where there is none.
+
+    A line whose beginning was cut off is left out: it may begin with half a secret.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - most)
+            file.seek(begin)
+            text = file.read(most).decode(errors="replace")
+    except OSError:
+        return ""
+    return masker.text(text.partition("\n")[2] if begin else text)
 
 
 class Texts:

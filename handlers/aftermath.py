@@ -2,12 +2,13 @@
 
 from bot.blocks import line, moment, person
 from handlers import blocks
-from handlers.deck import Answer, Asked, Deck, Verb
+from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb
 from handlers.words import Form
 from plans.errors import Refusal
 from plans.lookout import adrift
-from plans.rule_events import ChangeOutside, EscapeClosed, EscapeRecorded, ReviewGiven
-from plans.rule_records import Difference, Escape, Outside, Review
+from plans.records import Run
+from plans.rule_events import ChangeOutside, EscapeClosed, EscapeRecorded, ReportAsked, ReviewGiven
+from plans.rule_records import Difference, Escape, Outside, Report, Review
 
 
 def _outside(deck: Deck, asked: Asked) -> Answer:
@@ -108,7 +109,32 @@ def escapes(deck: Deck) -> list[str]:
     return rows
 
 
+def _report(deck: Deck, asked: Asked) -> Answer:
+    board, name = deck.board, asked.request.release
+    with board.deciding:
+        board.release(name)
+        runs = [run for run in board.table(Run) if run.release == name]
+        if not runs:
+            message = f"{name} has no run yet, and so no thread for its report."
+            raise Refusal("no_run", message, f"On the bot's machine: quarterdeck report {name} -o {name}.html")
+        last = max(runs, key=lambda run: run.number)
+        before = next((r for r in board.table(Report) if r.release == name), None)
+        if before is not None and before.run == last.number and (before.over or last.active):
+            message = f"The report of {name} is in the thread of run {last.number} already."
+            raise Refusal(
+                "already_reported", message, f"On the bot's machine: quarterdeck report {name} -o {name}.html"
+            )
+        board.record(asked.by, ReportAsked(release=name, run=last.number))
+    return blocks.said(f"The evidence of {name} will be in the thread of run {last.number} in a moment, as one file.")
+
+
 VERBS = (
+    Verb(
+        Form("report", ("release",), "/promote report R-1"),
+        "The evidence of a release as one HTML file, in the thread of its last run.",
+        EVERYBODY,
+        _report,
+    ),
     Verb(
         Form("outside", ("in?", "reason"), "/promote outside [ENVIRONMENT] REASON"),
         "Tells of a change of prod that had to be made by hand. `/promote outside disk was full, logs deleted`",

@@ -14,6 +14,7 @@ TWINS = {
     "promote": ("/promote", "{}"),
     "rollback": ("/promote", "rollback {}"),
     "approve": ("/promote", "approve {}"),
+    "report": ("/promote", "report {}"),
     **{f"answer:{choice}": ("/stage", f"answer {{}} {choice}") for choice in CHOICES},
 }
 """What each button types: its action, and the command with the button's value in it."""

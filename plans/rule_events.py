@@ -159,6 +159,13 @@ class ReviewReminded(Event, frozen=True, kw_only=True, tag="review.reminded"):
     subject: str
 
 
+class ReportAsked(Event, frozen=True, kw_only=True, tag="report.asked"):
+    """The evidence of a release is wanted in the thread of this run."""
+
+    release: str
+    run: int
+
+
 class WeekOver(Event, frozen=True, kw_only=True, tag="week.over"):
     """A week that is told of in the channel: from and until (UTC, ISO 8601)."""
 
@@ -193,6 +200,6 @@ RuleEvent = (
     DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen | HandsUnknown
     | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | ReviewGiven
     | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned
-    | ReviewReminded | WeekOver
+    | ReviewReminded | WeekOver | ReportAsked
     | RestoreTestMissed | RestoreTestOverdue
 )  # fmt: skip

@@ -17,6 +17,7 @@ from plans.rule_records import (
     Missed,
     Outside,
     Overdue,
+    Report,
     Review,
     Tried,
     Waiver,
@@ -217,7 +218,15 @@ def _review_reminded(documents: Documents, entry: Entry, event: e.ReviewReminded
 
 
 def _week_over(documents: Documents, entry: Entry, event: e.WeekOver) -> Changes:
-    return {("weeks", "last"): Week(since=event.since, until=event.until)} | due(entry, f"digest/{entry.seq}")
+    week = Week(since=event.since, until=event.until)
+    key = f"digest/{entry.seq}"
+    return {("weeks", "last"): week} | due(entry, key) | due(entry, f"{key}/log/1")
+
+
+def _report_asked(documents: Documents, entry: Entry, event: e.ReportAsked) -> Changes:
+    found = run(documents, event.run)
+    report = Report(release=event.release, run=event.run, over=found is not None and not found.active)
+    return {("reports", event.release): report} | due(entry, f"run/{event.run}/report/{entry.seq}/log/1")
 
 
 def _check_assigned(documents: Documents, entry: Entry, event: e.CheckAssigned) -> Changes:
@@ -256,6 +265,7 @@ FOLDS: dict[type[Any], Fold] = {
     e.CheckAssigned: _check_assigned,
     e.ReviewReminded: _review_reminded,
     e.WeekOver: _week_over,
+    e.ReportAsked: _report_asked,
     e.RestoreTestMissed: _restore_test_missed,
     e.RestoreTestOverdue: _restore_test_overdue,
 }

@@ -128,6 +128,14 @@ class Assigned(Document, frozen=True, kw_only=True):
     at: str
 
 
+class Report(Document, frozen=True, kw_only=True):
+    """The last time that the evidence of a release was asked for: in which run's thread, and whether that was over."""
+
+    release: str
+    run: int
+    over: bool
+
+
 class Week(Document, frozen=True, kw_only=True):
     """The last week that was told of."""
 
@@ -151,7 +159,18 @@ class Overdue(Document, frozen=True, kw_only=True):
 
 
 RuleDocument = (
-    Week | Difference | Waiver | Inspection | Outside | Review | Approval | Escape | Assigned | Missed | Overdue
+    Week
+    | Report
+    | Difference
+    | Waiver
+    | Inspection
+    | Outside
+    | Review
+    | Approval
+    | Escape
+    | Assigned
+    | Missed
+    | Overdue
 )
 
 RULE_TABLES: dict[str, type[Document]] = {
@@ -164,6 +183,7 @@ RULE_TABLES: dict[str, type[Document]] = {
     "escapes": Escape,
     "assigned": Assigned,
     "weeks": Week,
+    "reports": Report,
     "missed": Missed,
     "overdue": Overdue,
 }

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from zoneinfo import ZoneInfo
 
 import pytest
 from scenes import REHEARSAL, Scene
@@ -51,6 +52,7 @@ class Team:
             plan_of=lambda run: REHEARSAL if run.kind == "rehearsal" else ("protect", "deploy", "test", "watch"),
             audience=lambda role: {"admins": ("S01ADMINS",), "testers": ("U03TESTER",)}.get(role, ()),
             waits_for=lambda run: None,
+            timezone=ZoneInfo("Europe/Berlin"),
             commands={"stage": "/rehearse"},
             saw=lambda trouble: self.troubles.append(trouble),
             now=lambda: self.passed,

@@ -151,6 +151,7 @@ TYPED = {
     "stage waive": Case("/stage waive schema until 2030-07-01 soon", "already_waived", "waiver.given"),
     "promote outside": Case("/promote outside prod the disk was full", "already_told", "change.outside"),
     "promote review": Case("/promote review prod all is well", "nothing_to_review", "review.given", by_hand),
+    "promote report": Case("/promote report R-1", "already_reported", "report.asked", rehearsed),
     "promote escape": Case("/promote escape R-1 totals are wrong", "already_recorded", "escape.recorded", on_prod),
     "promote accept": Case("/promote accept E-1 rare", "already_closed", "escape.closed", escaped),
     "promote refuse": Case("/promote refuse R-1 not now", "already_refused", "approval.refused", unapproved),
@@ -242,6 +243,7 @@ PRESSED = {
     "abort": Case("1", "already_aborting", "run.aborting", running),
     "promote": Case("R-1", "busy", "run.started", rehearsed),
     "rollback": Case("R-1", "busy", "run.started", promoted),
+    "report": Case("R-1", "already_reported", "report.asked", rehearsed),
     "approve": Case("R-1", "it counts once", "approval.given", released, each=True),
     **{
         f"answer:{choice}": Case("1/1", "already_answered", "run.decided", asking)
