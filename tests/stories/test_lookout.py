@@ -18,12 +18,16 @@ def simple(house: House, config: dict[str, Any]) -> None:
     config["policy"] |= {"watch": [], "lookout": ""}
 
 
+def missed(evening: Evening) -> str:
+    """A time of day that has come since prod was looked at: the bot was off then, and looks at its start."""
+    last = datetime.fromisoformat(evening.records("facts.collected", environment="prod")[-1]["at"])
+    return f"{last.astimezone(BERLIN) + timedelta(seconds=1):%H:%M:%S}"
+
+
 def night(house: House, evening: Evening) -> int:
     """A night goes by: the bot comes back after the time at which prod was to be looked at. The lookout's number."""
     looks = evening.records("run.started", kind="lookout")
-    last = (looks or evening.records("facts.collected", environment="prod"))[-1]["at"]
-    after = datetime.fromisoformat(last).astimezone(BERLIN) + timedelta(seconds=1)
-    house.reconfigure(lambda config: config["policy"].update(lookout=f"{after:%H:%M:%S}"))
+    house.reconfigure(lambda config: config["policy"].update(lookout=missed(evening)))
     found = evening.soon(lambda: evening.records("run.started", kind="lookout")[len(looks) :], "nobody looks at prod")
     run = int(found[0]["data"]["run"])
     assert evening.finished(run)["verdict"] == "passed"
@@ -97,9 +101,7 @@ def test_a_prod_that_does_not_answer_is_told_of(house: House) -> None:
     passed(evening, f"/stage run {release}", "rehearsal")
     passed(evening, f"/promote {release}", "promotion")
     evening.on_host("prod", "db", "mv shop.db elsewhere.db")
-    last = evening.records("facts.collected", environment="prod")[-1]["at"]
-    after = datetime.fromisoformat(last).astimezone(BERLIN) + timedelta(seconds=1)
-    house.reconfigure(lambda config: config["policy"].update(lookout=f"{after:%H:%M:%S}"))
+    house.reconfigure(lambda config: config["policy"].update(lookout=missed(evening)))
     found = evening.soon(lambda: evening.records("run.started", kind="lookout"), "nobody looks at prod")
     run = int(found[0]["data"]["run"])
     end = evening.finished(run)
