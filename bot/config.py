@@ -301,7 +301,11 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-_BESIDES: dict[str, Any] = {"freezes": (), "office_hours": None, "lookout": "", "restore_test_max_age": ""}
+_BESIDES: dict[str, Any] = dict.fromkeys(("digest", "lookout", "restore_test_max_age"), "") | {
+    "freezes": (),
+    "office_hours": None,
+}
+"""What of the policy has no part in what a run does."""
 _PRIVATE = {"password", "key_file", "known_hosts", "tests", "people"}
 
 

@@ -105,8 +105,9 @@ class Nights:
         return restore_tests.seen_to(test, begins, self._board.table(Run), self._board.table(Missed))
 
     def _in_the_way(self, test: RestoreTest, machines: tuple[str, ...]) -> str:
+        prods = {app.prod for app in self._settings.apps.values() if app.staging == test.environment}
         states, runs = self._board.table(EnvironmentState), self._board.table(Run)
-        return restore_tests.in_the_way(test.environment, machines, states, runs)
+        return restore_tests.in_the_way(test.environment, prods, machines, states, runs)
 
     # The call.
 

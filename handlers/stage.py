@@ -21,7 +21,7 @@ from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttest
 from plans.figures import Figures, figures
 from plans.isolation import ATTESTED_FOR
 from plans.records import EnvironmentState, Release, Run
-from plans.rule_records import Escape
+from plans.rule_records import Escape, Missed
 
 ON_PROD = ("promotion", "rollback", "lookout")
 """Kinds of runs that `/promote` shows and stops; the others are `/stage`'s."""
@@ -206,7 +206,8 @@ def four_weeks(deck: Deck) -> Figures:
     """How it went in the last four weeks."""
     now = deck.board.now()
     escaped = [(escape.release, escape.at) for escape in deck.board.table(Escape)]
-    return figures(deck.board.table(Release), deck.board.table(Run), now - timedelta(weeks=4), now, escaped)
+    missed = [night.at for night in deck.board.table(Missed)]
+    return figures(deck.board.table(Release), deck.board.table(Run), now - timedelta(weeks=4), now, escaped, missed)
 
 
 # Locks.

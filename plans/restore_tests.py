@@ -1,6 +1,6 @@
 """Decides when backups are tested, what that waits for, what it took, and when somebody must be called about it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from statistics import mean
 from zoneinfo import ZoneInfo
@@ -58,13 +58,21 @@ def seen_to(test: RestoreTest, begins: datetime, runs: Iterable[Run], missed: It
 
 
 def in_the_way(
-    environment: str, machines: Iterable[str], states: Iterable[EnvironmentState], runs: Iterable[Run]
+    environment: str,
+    prods: Collection[str],
+    machines: Iterable[str],
+    states: Iterable[EnvironmentState],
+    runs: Iterable[Run],
 ) -> str:
-    """What a restore test would disturb there, in words; empty where it may begin: neither a run nor people at work."""
+    """What a restore test would disturb there, in words; empty where it may begin: neither a run nor people at work.
+
+    Nor does it begin while one of `prods`, which it compares with, is being changed.
+    """
     held, known = set(machines), {run.number: run for run in runs}
     for run in known.values():
-        if run.holds and (run.environment == environment or held & set(run.machines)):
-            return f"run {run.number} ({run.kind}) " + ("waits for an answer there" if run.question else "is there")
+        if run.holds and (run.environment in (environment, *prods) or held & set(run.machines)):
+            does = "waits for an answer" if run.question else "is"
+            return f"run {run.number} ({run.kind}) {does} on {run.environment}"
     for state in states:
         if state.name == environment and state.locked is not None:
             return f"{environment} is locked by <@{state.locked_by}>: {state.locked}"

@@ -184,7 +184,7 @@ class TestRestoreTests:
         run = house.rehearses()
         house.until(berlin("06:00"))
         assert house.records(RestoreTestMissed) == [
-            RestoreTestMissed(environment="staging", why=f"run {run.number} (rehearsal) is there")
+            RestoreTestMissed(environment="staging", why=f"run {run.number} (rehearsal) is on staging")
         ]
         house.ends(run)
         house.until(berlin("01:00", 25))
@@ -336,7 +336,7 @@ def test_what_is_done_at_night_has_no_part_in_a_runs_plans(tmp_path: Path) -> No
     settings = configured(tmp_path)
     before = settings.digest_of_plans(["webshop"], "d", "staging")
     text = settings.path.read_text()
-    settings.path.write_text(text + "policy: {lookout: '04:30', restore_test_max_age: 24h}\n")
+    settings.path.write_text(text + "policy: {lookout: '04:30', restore_test_max_age: 24h, digest: fri 12:00}\n")
     assert load_config(settings.path).digest_of_plans(["webshop"], "d", "staging") == before
     settings.path.write_text(text + "policy: {snapshot_max_age: 24h}\n")
     assert load_config(settings.path).digest_of_plans(["webshop"], "d", "staging") != before

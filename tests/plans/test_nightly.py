@@ -98,10 +98,14 @@ class TestInTheWay:
         ("runs", "states", "why"),
         [
             ([], [EnvironmentState(name="staging")], ""),
-            ([ran(1, "rehearsal", "")], [], "run 1 (rehearsal) is there"),
-            ([ran(1, "rehearsal", "", question=ASKS)], [], "run 1 (rehearsal) waits for an answer there"),
+            ([ran(1, "rehearsal", "")], [], "run 1 (rehearsal) is on staging"),
+            ([ran(1, "rehearsal", "", question=ASKS)], [], "run 1 (rehearsal) waits for an answer on staging"),
             ([ran(1, "rehearsal")], [], ""),
-            ([ran(1, "rehearsal", "", "crm-staging", machines=("vm-1",))], [], "run 1 (rehearsal) is there"),
+            ([ran(1, "rehearsal", "", "crm-staging", machines=("vm-1",))], [], "run 1 (rehearsal) is on crm-staging"),
+            ([ran(1, "promotion", "", "prod")], [], "run 1 (promotion) is on prod"),
+            ([ran(1, "promotion", "", "prod", phase="watch")], [], ""),
+            ([ran(1, "lookout", "", "prod")], [], ""),
+            ([ran(1, "promotion", "", "crm-prod")], [], ""),
             ([ran(1, "rehearsal", "", "crm-staging", machines=("vm-2",))], [], ""),
             (
                 [],
@@ -119,7 +123,7 @@ class TestInTheWay:
         ],
     )
     def test_it_waits_for_what_is_there(self, runs: list[Run], states: list[EnvironmentState], why: str) -> None:
-        assert in_the_way("staging", ("vm-1",), states, runs) == why
+        assert in_the_way("staging", {"prod"}, ("vm-1",), states, runs) == why
 
 
 class TestTrend:
