@@ -6,8 +6,8 @@ import msgspec
 
 from bot.scribe import Noted
 from plans import events as e
-from plans.records import Run
-from plans.rule_events import DifferenceDisposed, HandSeen, InspectionClosed, InspectionOpened
+from plans.records import CHANGE_PROD, Run
+from plans.rule_events import DifferenceDisposed, HandSeen, InspectionClosed, InspectionOpened, PromotionLeft
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -93,9 +93,11 @@ def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
         case InspectionOpened(run=number) | InspectionClosed(run=number):
             yield f"run/{number}"
             yield f"run/{number}/end"
+        case PromotionLeft(run=number):
+            yield f"run/{number}/end"
         case HandSeen(run=number):
             yield f"run/{number}/hands"
-        case e.RunStarted() if run and run.kind in ("promotion", "rollback"):
+        case e.RunStarted() if run and run.kind in CHANGE_PROD:
             yield from _ends(run.release, runs)
         case e.RunFinished():
             yield from (f"run/{other.number}" for other in runs if other.active and not other.steps)

@@ -28,7 +28,7 @@ from bot.blocks import (
 )
 from bot.outlook import next_sentence
 from plans.quantities import spell
-from plans.records import Release, Run, StepRecord
+from plans.records import CHANGE_PROD, Release, Run, StepRecord
 
 RUNGS = ("plan", "sections", "text")
 """How a run's phases are shown, best first; a workspace that refuses one gets the next."""
@@ -41,6 +41,7 @@ PHASES = {
     "protect": "Protect prod",
     "deploy": "Deploy",
     "rollback": "Roll back",
+    "revert": "Go back to the snapshot",
     "test": "Test",
     "undo": "Rehearse the way back",
     "watch": "Watch",
@@ -64,6 +65,7 @@ def title(run: Run, release: Release | None) -> str:
         "rehearsal": f"Rehearsal of {what} on {run.environment}",
         "promotion": f"Promotion of {what} to {run.environment}",
         "rollback": f"Rollback of {what} on {run.environment}",
+        "revert": f"Revert of {run.environment} to before {what}",
         "check": f"Check of {run.environment}",
         "reset": f"Reset of {run.environment}",
         "restore_test": f"Restore test on {run.environment}",
@@ -212,7 +214,7 @@ def _abort(run: Run) -> tuple[Block, ...]:
     if not run.active or run.aborting:
         return ()
     cost = "It stops after the present step and then says nothing about the package."
-    if run.kind in ("promotion", "rollback"):
+    if run.kind in CHANGE_PROD:
         cost = f"It stops after the present step, and {run.environment} stays as it is then."
     ask = confirmation(f"Stop run {run.number}?", cost, "Stop it", "Let it run", danger=True)
     return (button("Abort", "abort", str(run.number), style="danger", confirm=ask),)

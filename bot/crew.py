@@ -11,7 +11,7 @@ from bot.material import Materials
 from plans.actions import At
 from plans.engine import Perform, Place
 from plans.quantities import spell
-from plans.records import Run
+from plans.records import CHANGE_PROD, Run
 from plans.site import Site
 from vmops.perform import Performer
 
@@ -86,7 +86,7 @@ class Crew:
             version=release.version if release else "",
             digest=release.digest if release else "",
             suffix=self._materials.suffix(release.digest) if release else "",
-            production=run.kind in ("promotion", "rollback"),
+            production=run.kind in CHANGE_PROD,
             in_package=move.step.packaged,
             group_ok=move.group_ok,
             late=move.late,

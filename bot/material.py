@@ -7,8 +7,9 @@ from functools import lru_cache
 from bot.board import Board
 from bot.config import Settings
 from bot.packages import Store
-from plans import lookout, promotion, rehearsal
+from plans import lookout, promotion, rehearsal, reverting
 from plans.actions import At
+from plans.engine import standing
 from plans.environment import Environment
 from plans.errors import Refusal
 from plans.isolation import holds
@@ -16,6 +17,7 @@ from plans.package import Package
 from plans.phases import Material, Plan, Planned, Subject
 from plans.records import Run
 from plans.restoring import MakeAnew
+from plans.reverting import Ways, attempts
 from plans.rule_records import Escape, Tried, Waiver
 from vmops.perform import Performer
 from vmops.transport import Trouble
@@ -51,6 +53,8 @@ class Materials:
                 return promotion.promotion(material)
             case "rollback":
                 return promotion.rollback(material)
+            case "revert":
+                return reverting.revert(material)
             case "lookout":
                 return lookout.lookout(material)
         raise Refusal("unknown_kind", f"There is no kind of run called {run.kind}.")
@@ -61,6 +65,22 @@ class Materials:
             return self.plan(run).phases
         except Refusal:
             return tuple(dict.fromkeys(step.phase for step in run.steps.values()))
+
+    def ways(self, release: str, prod: str) -> Ways:
+        """The ways back from a release on its prod, as things are now."""
+        found = attempts(self._board.table(Run), release, prod)
+        manifest = self._package(self._board.release(release).digest).manifest
+        back = manifest is not None and bool(manifest.rollback)
+        return reverting.ways(found, self.target(prod), self._board.environment(prod), rollback=back)
+
+    def standing(self, run: Run) -> tuple[Planned, ...]:
+        """What would take back what the run's hooks began and nothing has ended; by its plan as it would be now."""
+        try:
+            found = standing(run, self.plan(run))
+        except (Refusal, LookupError):
+            return ()
+        same = (run.steps[number].name == self.plan(run).step(number).name for s in found for number in s.takes_back)
+        return found if all(same) else ()
 
     def digest(self, run: Run) -> str:
         """What `plans` of run.started says: package, test plans, environment and policy, as they are now."""
@@ -160,7 +180,7 @@ class Materials:
     def _material(self, run: Run) -> Material:
         package = self._package(self._board.release(run.release).digest) if run.release else None
         target, state = self.target(run.environment), self._board.environment(run.environment)
-        digest = self._settings.digest_of_environment(run.environment)
+        digest, runs = self._settings.digest_of_environment(run.environment), self._board.table(Run)
         return Material(
             run=run.number,
             at=run.began or run.at,
@@ -175,6 +195,7 @@ class Materials:
             executable=package.executable if package else (),
             restarts=len(run.restarts),
             own=run.own,
+            attempts=attempts(runs, run.release, run.environment, run.number) if run.release else (),
             rehearsal=self.baseline(run.release, run.environment) if run.release else None,
             waived=self._waived(run),
             lookout=self._lookout(run),
@@ -184,12 +205,9 @@ class Materials:
 
     def baseline(self, release: str, prod: str) -> int | None:
         """The rehearsal whose prod a promotion starts from; None where this release has been at prod since."""
-        found = self._board.release(release)
-        runs = [run for run in self._board.table(Run) if run.release == release and run.environment == prod]
-        began = [run for run in runs if any(step.phase == "deploy" for step in run.steps.values())]
-        undone = [run.number for run in runs if run.kind == "rollback" and run.verdict == "passed"]
-        last = max((run.number for run in began if run.kind == "promotion" and run.finished), default=0)
-        return found.rehearsal if last <= max(undone, default=0) else None
+        found = attempts(self._board.table(Run), release, prod)
+        over = any(self._board.run(number).finished for number in found)
+        return None if over else self._board.release(release).rehearsal
 
     def _subject(self, name: str) -> Subject:
         app = self._settings.apps[name]

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from bot.blocks import line, moment
-from plans.records import Release, Run
+from plans.records import WAYS_BACK, Release, Run
 
 LABELS = {"done_with_help": "done with help"}
 
@@ -26,6 +26,7 @@ def command(run: Run) -> str:
         "reset": f"/stage reset {run.environment}",
         "promotion": f"/promote {run.release}",
         "rollback": f"/promote rollback {run.release}",
+        "revert": f"/promote revert {run.release} {run.environment}",
         "restore_test": f"/stage check {run.environment}",
     }[run.kind]
 
@@ -52,13 +53,12 @@ def _ended(run: Run, release: Release | None, until: datetime | None) -> str:
     if run.kind == "lookout":
         return f"an admin mends what is named here; {run.environment} is looked at again the next night."
     again = f"`{command(run)}`"
+    if run.kind == "promotion" and not run.touched:
+        return f"nothing was deployed. An admin mends what is named here and promotes it again: {again}."
     if run.kind == "promotion":
         return f"an admin looks at {run.environment} and takes it back with `/promote rollback {run.release}`."
-    if run.kind == "rollback":
-        return (
-            f"an admin mends {run.environment}: try again with {again}, or bring it back by the snapshot or the backup "
-            "that the promotion's thread names."
-        )
+    if run.kind in WAYS_BACK:
+        return f"an admin mends {run.environment}, and tries again with {again}."
     if run.verdict == "errored":
         return f"an admin mends what is named here and runs it again: {again}."
     if run.verdict == "failed":
@@ -76,7 +76,7 @@ def _passed(run: Run, release: Release | None) -> str:
     if run.kind == "promotion":
         what = line(f"{release.app} {release.version}") if release else run.release
         return f"nothing; {what} is on {run.environment}. The way back: `/promote rollback {run.release}`."
-    if run.kind == "rollback":
+    if run.kind in WAYS_BACK:
         return f"{run.release} is mended and handed off anew; {run.environment} is as it was before it."
     if run.kind == "lookout":
         told = f"who changed it puts it on the ledger: `/promote outside {run.environment} REASON`"

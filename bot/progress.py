@@ -36,7 +36,9 @@ from bot.outbox import Outbox
 from bot.pace import Pace, Rate
 from bot.scribe import Noted, Scribe
 from plans.errors import Refusal
+from plans.phases import Planned
 from plans.records import Run
+from plans.reverting import Ways
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ class Publisher:
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
         timezone: ZoneInfo,
+        ways_of: Callable[[str, str], Ways] | None = None,
+        standing_of: Callable[[Run], tuple[Planned, ...]] = lambda run: (),
         commands: Mapping[str, str] | None = None,
         saw: Callable[[Trouble | None], None] = lambda trouble: None,
         now: Callable[[], float] = time.monotonic,
@@ -85,6 +89,8 @@ class Publisher:
             plan_of=plan_of,
             audience=audience,
             waits_for=waits_for,
+            ways_of=ways_of,
+            standing_of=standing_of,
             commands=commands or {},
             timezone=timezone,
         )

@@ -1,5 +1,6 @@
 """Touches prod's door: gathers what the gates look at, and starts, schedules or rolls back what they let through."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bot.board import Board
@@ -12,8 +13,9 @@ from plans.errors import Refusal
 from plans.events import PromotionRefused, PromotionScheduled, PromotionUnscheduled
 from plans.gates import EMERGENCY_OPENS, Case, Gate, Moved, gates, moved
 from plans.quantities import seconds, spell
-from plans.records import EnvironmentState, Freeze, Release, Run
-from plans.rule_events import ApprovalAsked, PromotionForced
+from plans.records import CHANGE_PROD, WAYS_BACK, EnvironmentState, Freeze, Release, Run
+from plans.reverting import no_snapshot, price
+from plans.rule_events import ApprovalAsked, PromotionForced, PromotionLeft
 from plans.rule_records import Approval, Difference, Escape, Outside
 from vmops.perform import Performer
 
@@ -155,12 +157,24 @@ class Promotions:
             self.unschedule(name, by="quarterdeck", reason=str(refusal), asked=release.scheduled_by)
 
     def rollback(self, name: str, *, by: str) -> Run:
-        """The package's own way back on prod; a watch of that promotion ends first."""
+        """The package's own way back on prod; a watch of that promotion ends first. Needs no vCenter."""
+        return self._back("rollback", name, by, lambda release, prod: None)
+
+    def revert(self, name: str, word: str, *, by: str) -> Run:
+        """Prod back at the snapshots of before the release, where `word` says that this is meant.
+
+        Raises Refusal `no_snapshot`, `overtaken`, or `not_confirmed` with what would be lost and the line to type.
+        """
+        self._refuse_unsure(self._board.release(name), self.prod(self._board.release(name)), word)
+        return self._back("revert", name, by, lambda release, prod: self._refuse_unsure(release, prod, word))
+
+    def _back(self, kind: str, name: str, by: str, refuse: Callable[[Release, str], None]) -> Run:
         prod = self.prod(self._board.release(name))
-        machines = self._materials.machines(prod, self._performer, strict=False)
+        machines = self._materials.machines(prod, self._performer, strict=kind == "revert")
         with self._board.deciding:
             release = self._board.release(name)
             self._refuse_strange(release, prod)
+            refuse(release, prod)
             holder = self._runs.holder(prod, machines)
             if holder is not None:
                 raise Refusal(
@@ -172,13 +186,47 @@ class Promotions:
                 r for r in self._board.table(Run) if r.active and r.kind == "promotion" and r.environment == prod
             )
             return self._runs.start_at_once(
-                "rollback",
+                kind,
                 machines,
                 by=by,
                 environment=prod,
                 release=name,
                 ending=next((run for run in watches if run.app == release.app), None),
             )
+
+    def leave(self, name: str, reason: str, *, by: str) -> None:
+        """Writes down that prod stays as the release's last run there left it, which did not pass."""
+        prod = self.prod(self._board.release(name))
+        with self._board.deciding:
+            self._refuse_overtaken(self._board.release(name), prod)
+            there = [r for r in self._board.table(Run) if (r.environment, r.release) == (prod, name) and r.touched]
+            last = max(there, key=lambda run: run.number, default=None)
+            if last is None or last.active or last.verdict == "passed":
+                message = f"No run of {name} has ended on {prod} that did not pass."
+                raise Refusal("nothing_to_leave", message, "See what is on prod: /promote status")
+            if last.left_by:
+                message = f"<@{last.left_by}> left {prod} as it is after run {last.number} already."
+                raise Refusal("already_left", message, "There is nothing more to do.")
+            self._board.record(by, PromotionLeft(release=name, run=last.number, reason=reason))
+
+    def _refuse_unsure(self, release: Release, prod: str, word: str) -> None:
+        self._refuse_strange(release, prod)
+        self._refuse_overtaken(release, prod)
+        back = self._materials.ways(release.id, prod)
+        if not back.kept:
+            raise no_snapshot(release.id, prod, rollback=back.rollback)
+        if word.casefold() not in (prod.casefold(), release.version.casefold()):
+            oldest = min(datetime.fromisoformat(kept.at) for kept in back.kept.values())
+            said = price(prod, back, max(0.0, (self._board.now() - oldest).total_seconds()))
+            raise Refusal("not_confirmed", said, f"If that is what you want, type: /promote revert {release.id} {prod}")
+
+    def _refuse_overtaken(self, release: Release, prod: str) -> None:
+        """What has been on prod after a release would be undone with it."""
+        there = [run for run in self._board.table(Run) if run.environment == prod and run.kind in CHANGE_PROD]
+        last = max((run for run in there if run.touched), key=lambda run: run.number, default=None)
+        if last is not None and last.release != release.id:
+            message = f"Run {last.number}, a {last.kind} of {last.release}, has been on {prod} since {release.id}."
+            raise Refusal("overtaken", message, "See what is on prod: /promote status")
 
     def _refuse_shut(self, name: str, shut: list[Gate], by: str) -> None:
         if not shut:
@@ -209,10 +257,10 @@ class Promotions:
                 f"{deployed[-1]} is on {prod}, after {release.id}.",
                 f"Roll that back first: /promote rollback {deployed[-1]}",
             )
-        done = [r for r in self._board.table(Run) if r.release == release.id and r.kind in ("promotion", "rollback")]
+        done = [r for r in self._board.table(Run) if r.release == release.id and r.kind in CHANGE_PROD]
         last = max(done, key=lambda run: run.number, default=None)
-        if last is not None and (last.kind, last.verdict) == ("rollback", "passed"):
-            message = f"Run {last.number}, started by <@{last.by}>, has rolled {release.id} back."
+        if last is not None and last.kind in WAYS_BACK and last.verdict == "passed":
+            message = f"Run {last.number}, a {last.kind} started by <@{last.by}>, has taken {release.id} back."
             raise Refusal("already_rolled_back", message, "See what is on prod: /promote status")
         if release.promotion is None:
             raise Refusal("not_on_prod", f"{release.id} was never promoted.", "See what was: /promote history")

@@ -29,10 +29,13 @@ from bot.blocks import (
 )
 from bot.cards import PHASES, emphasised, span, title, uncapitalised, verdict
 from bot.outlook import label, next_sentence
+from bot.ways_back import buttons, choices, roll_back, still, stranded
 from plans.engine import RESTARTS
+from plans.phases import Planned
 from plans.quantities import spell
-from plans.records import Answered, HostStep, Question, Release, Run, StepRecord
+from plans.records import CHANGE_PROD, Answered, HostStep, Question, Release, Run, StepRecord
 from plans.restore_tests import Trend, age, took
+from plans.reverting import Ways
 
 LATE = 60.0
 """Seconds by which a mark of the watch may come late without a word."""
@@ -214,7 +217,7 @@ def _cost(run: Run, question: Question, choice: str) -> str:
     if choice == "skip":
         return f"The step is left out on {run.environment}, and the run goes on without it."
     if choice == "abort":
-        left = f" {run.environment} stays as it is now." if run.kind in ("promotion", "rollback") else ""
+        left = f" {run.environment} stays as it is now." if run.kind in CHANGE_PROD else ""
         ends = f"as {step.outcome}" if step is not None and step.outcome else "here"
         return f"Run {run.number} ends {ends}.{left}"
     if choice == "stop":
@@ -257,14 +260,23 @@ def end_reply(
     until: datetime | None = None,
     settled: bool = False,
     trend: Trend | None = None,
+    ways: Ways | None = None,
+    standing: tuple[Planned, ...] = (),
 ) -> Message:
     """How a run ended. `seq` and `digest` are the ledger's head at that; `settled`: its buttons do not apply any more.
 
     `asked` are the users and groups who must act now; they are called. `trend`: a restore test against those before it.
+    `ways`: those back from a prod that the run left changed and not in order, where they are known; `standing`: what
+    its hooks began and nothing has ended.
     """
     said = verdict(run)
     long = spell((datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.at)).total_seconds())
     following = next_sentence(run, release=release, waits_for=None, until=until)
+    stranding = stranded(run) and release is not None
+    if stranding and settled:
+        following = "nothing here; a later run has taken it on from here."
+    elif stranding and release is not None and ways is not None:
+        following = choices(run, release, ways)
     called = mentions(asked)
     turn = f"Next, for {called}" if called else "Next"
     what = line(title(run, release))
@@ -273,10 +285,12 @@ def end_reply(
     blocks = (
         section(f"{head}\n{what} · run {run.number} · {long}" + (f"\n{data}" if data else "")),
         section(f"*{turn}:* {following}"),
-        *actions(*(() if settled else _following_buttons(run, release)), *_report(release)),
+        *((section(f"⚠ {loud}"),) if (loud := still(run, standing)) else ()),
+        *actions(*(() if settled else _following_buttons(run, release, ways)), *_report(release)),
         context(f"Ledger {seq} · `{digest}`"),
     )
     text = f"{what}, run {run.number}: {uncapitalised(said)}. It took {long}.{data and f' {data}.'} {turn}: {following}"
+    text += f"\n{loud}" if loud else ""
     text += f"\nLedger {seq}, head {digest}"
     return Message(text, blocks, broadcast=run.verdict in ("failed", "errored"))
 
@@ -301,7 +315,9 @@ def _nights(trend: Trend) -> str:
     return f"; {nights}: in {spell(trend.took_before)}{data}"
 
 
-def _following_buttons(run: Run, release: Release | None) -> tuple[Block, ...]:
+def _following_buttons(run: Run, release: Release | None, ways: Ways | None) -> tuple[Block, ...]:
+    if release is not None and stranded(run):
+        return buttons(run, release, ways) if ways else (roll_back(run, release),)
     if release is None or release.withdrawn is not None:
         return ()
     what = f"{release.app} {release.version}"
@@ -309,8 +325,4 @@ def _following_buttons(run: Run, release: Release | None) -> tuple[Block, ...]:
         cost = f"{what} goes to prod: backed up and snapshotted first, then deployed, tested and watched."
         ask = confirmation(f"Promote {release.id}?", cost, "Promote it")
         return (button("Promote", "promote", release.id, style="primary", confirm=ask),)
-    if run.kind == "promotion" and run.verdict != "passed":
-        cost = f"The package's own rollback of {what} runs on {run.environment}."
-        ask = confirmation(f"Roll {release.id} back?", cost, "Roll it back", danger=True)
-        return (button("Roll back", "rollback", release.id, style="danger", confirm=ask),)
     return ()

@@ -98,6 +98,7 @@ _SAYS = {
     "rehearsal": {"passed": "Passed its latest rehearsal", "failed": "Failed its latest rehearsal"},
     "promotion": {"passed": "On prod: deployed, tested and watched", "failed": "Its promotion failed"},
     "rollback": {"passed": "Rolled back", "failed": "Its rollback failed"},
+    "revert": {"passed": "Taken back by the snapshot of before it", "failed": "Its revert failed"},
 }
 
 

@@ -21,6 +21,8 @@ def said_of(event: RuleEvent) -> str:
         case r.PromotionForced(release=release, gates=gates, reason=reason):
             opened = ", ".join(f"`{gate}`" for gate in gates)
             return f"promotes {line(release)} in an emergency, past {opened}{because(reason)} {_review(release)}"
+        case r.PromotionLeft(release=release, run=number, reason=reason):
+            return f"leaves prod as run {number}, of {line(release)}, has left it{because(reason)}"
         case r.ReviewGiven(subject=subject, text=text):
             return f"reviewed what was done to {line(subject)}{because(text)}"
         case r.ApprovalAsked(release=release, until=until):
@@ -30,14 +32,8 @@ def said_of(event: RuleEvent) -> str:
             return f"refused the promotion of {line(release)}{because(reason)}"
         case r.ReviewReminded(subject=subject):
             return f"reminds: what was done to {line(subject)} past the rules has no review yet. {_review(subject)}"
-        case r.EscapeRecorded(escape=escape, app=app, release=release, text=text):
-            what = f"recorded {line(escape)}, which slipped through the rehearsal of {line(release)}{because(text)}"
-            paid = f"a check of the test plan names it (`covers: [{line(escape)}]`) and passes"
-            return f"{what} {line(app)} is not promoted until {paid}, or an admin accepts it."
-        case r.EscapeClosed(escape=escape, how="check", check=check, release=release):
-            return f"sees {line(escape)} paid back: “{line(check)}” passes on {line(release)}."
-        case r.EscapeClosed(escape=escape, reason=reason):
-            return f"accepted {line(escape)}{because(reason)}"
+        case r.EscapeRecorded() | r.EscapeClosed():
+            return _escape(event)
         case _:
             raise KeyError(type(event).__name__)
 
@@ -49,6 +45,17 @@ def overdue(event: r.RestoreTestOverdue) -> str:
     last = f"The latest: {line(event.last, 600).removesuffix('.')}."
     mend = f"Mend it, and restore by hand to see: `/stage check {where}`"
     return f"no restore test on {where} {since}: nobody knows whether prod's backups can be restored. {last} {mend}"
+
+
+def _escape(event: r.EscapeRecorded | r.EscapeClosed) -> str:
+    name, release = line(event.escape), line(event.release)
+    if isinstance(event, r.EscapeRecorded):
+        what = f"recorded {name}, which slipped through the rehearsal of {release}{because(event.text)}"
+        paid = f"a check of the test plan names it (`covers: [{name}]`) and passes"
+        return f"{what} {line(event.app)} is not promoted until {paid}, or an admin accepts it."
+    if event.how == "check":
+        return f"sees {name} paid back: “{line(event.check)}” passes on {release}."
+    return f"accepted {name}{because(event.reason)}"
 
 
 def _review(subject: str) -> str:

@@ -20,12 +20,15 @@ from bot.notices import notice
 from bot.onlookers import hands_reply, visit_reply
 from bot.pointed import difference_reply
 from bot.texts import end_of
+from bot.ways_back import stranded
 from plans import board as fold
 from plans.errors import Refusal
 from plans.events import Entry
 from plans.figures import weekly
-from plans.records import Key, Release, Run
+from plans.phases import Planned
+from plans.records import CHANGE_PROD, Key, Release, Run
 from plans.restore_tests import trend
+from plans.reverting import Ways
 from plans.rule_events import InspectionEntered, WeekOver
 from plans.rule_records import Difference, Escape, Missed
 
@@ -54,6 +57,8 @@ class Scribe:
         plan_of: Callable[[Run], tuple[str, ...]],
         audience: Callable[[str], tuple[str, ...]],
         waits_for: Callable[[Run], Run | None],
+        ways_of: Callable[[str, str], Ways] | None,
+        standing_of: Callable[[Run], tuple[Planned, ...]],
         commands: Mapping[str, str],
         timezone: ZoneInfo,
     ) -> None:
@@ -63,6 +68,8 @@ class Scribe:
         self._plan_of = plan_of
         self._audience = audience
         self._waits_for = waits_for
+        self._ways_of = ways_of
+        self._standing_of = standing_of
         self._commands = commands
         self._timezone = timezone
         self._phases: dict[int, tuple[str, ...]] = {}
@@ -149,7 +156,18 @@ class Scribe:
             until=self._until(run),
             settled=self._settled(run, release),
             trend=trend(run, self._board.table(Run)),
+            ways=self._ways(run),
+            standing=self._standing_of(run),
         )
+
+    def _ways(self, run: Run) -> Ways | None:
+        """None where there is nothing to go back from, or where the package or the configuration is gone."""
+        if self._ways_of is None or not run.release or not stranded(run):
+            return None
+        try:
+            return self._ways_of(run.release, run.environment)
+        except (Refusal, LookupError):
+            return None
 
     def _release(self, run: Run) -> Release | None:
         return self._board.release(run.release) if run.release else None
@@ -174,7 +192,7 @@ class Scribe:
             return (release.by,)
         if run.kind == "rehearsal" and run.verdict == "passed" and run.by != "quarterdeck":
             return (run.by,)
-        prod = run.kind in ("promotion", "rollback")
+        prod = run.kind in CHANGE_PROD
         if run.verdict == "errored" or (prod and run.verdict != "passed"):
             return self._audience("admins")
         return ()
@@ -184,7 +202,7 @@ class Scribe:
         if release is None or (run.kind == "rehearsal" and release.rehearsal != run.number):
             return True
         return any(
-            later.release == release.id and later.number > run.number and later.kind in ("promotion", "rollback")
+            later.release == release.id and later.number > run.number and later.kind in CHANGE_PROD
             for later in self._board.table(Run)
         )
 

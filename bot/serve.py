@@ -108,6 +108,8 @@ class Bot:
             plan_of=materials.phases,
             audience=self.roles.people,
             waits_for=self.runs.waits_for,
+            ways_of=materials.ways,
+            standing_of=materials.standing,
             commands=msgspec.to_builtins(settings.config.commands),
             timezone=settings.timezone,
             saw=partial(self.watch.saw, "posts"),

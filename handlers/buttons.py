@@ -13,6 +13,8 @@ TWINS = {
     "abort": ("/stage", "abort {}"),
     "promote": ("/promote", "{}"),
     "rollback": ("/promote", "rollback {}"),
+    "revert": ("/promote", "revert {}"),
+    "leave": ("/promote", "leave {}"),
     "approve": ("/promote", "approve {}"),
     "report": ("/promote", "report {}"),
     **{f"answer:{choice}": ("/stage", f"answer {{}} {choice}") for choice in CHOICES},

@@ -151,6 +151,8 @@ CTL = verbs(
         _check,
     ),
     _short("promote", "rollback"),
+    _short("promote", "revert"),
+    _short("promote", "leave"),
     _short("promote", "approve"),
     _short("promote", "defective"),
     _short("promote", "freeze"),

@@ -11,6 +11,7 @@ from handlers.aftermath import drifts, escapes, reviews
 from handlers.approvals import VERBS as APPROVALS
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
+from handlers.revert import VERBS as WAYS_BACK
 from handlers.stage import ON_PROD, four_weeks, going, run_rows, started, stop
 from handlers.times import spoken
 from handlers.words import Form
@@ -156,6 +157,7 @@ PROMOTE = verbs(
         "admins",
         _rollback,
     ),
+    *WAYS_BACK,
     *APPROVALS,
     Verb(
         Form("defective", ("release", "reason"), "/promote defective R-1 REASON"),
@@ -173,7 +175,7 @@ PROMOTE = verbs(
     Verb(Form("unfreeze", (), "/promote unfreeze"), "Lifts the freeze.", "admins", _lift_freeze),
     Verb(
         Form("abort", ("stoppable?", "now?"), "/promote abort [RUN|R-1] [now]"),
-        "Stops a promotion or rollback after its present step; of a release: takes it off the schedule.",
+        "Stops a promotion, rollback or revert after its present step; of a release: takes it off the schedule.",
         "admins",
         _abort,
     ),

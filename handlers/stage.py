@@ -23,7 +23,7 @@ from plans.isolation import ATTESTED_FOR
 from plans.records import EnvironmentState, Release, Run
 from plans.rule_records import Escape, Missed
 
-ON_PROD = ("promotion", "rollback", "lookout")
+ON_PROD = ("promotion", "rollback", "revert", "lookout")
 """Kinds of runs that `/promote` shows and stops; the others are `/stage`'s."""
 
 

@@ -13,7 +13,10 @@ from handlers.letters import DASHES, QUOTES, plain, short, split, token
 from handlers.times import day, when
 from plans.errors import Refusal
 
-CHOICES = ("retry", "skip", "abort", "done", "done_with_help", "failed", "pass", "fail", "wait", "stop")
+CHOICES = (
+    "retry", "skip", "abort", "done", "done_with_help", "failed", "pass", "fail", "wait", "stop",
+    "undrain", "end", "leave",
+)  # fmt: skip
 """Every answer that a question of a run can have."""
 
 
@@ -21,8 +24,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. A field that the verb does not take, or that was left out, is empty.
 
     `release` is written R-1; `question` is that of the run where it was named; `file` the id of an uploaded one; `at`
-    is aware, in the configured timezone; `name` is a fact's, an escape's (E-1) or what a review is of;
-    `emergency` is the reason for one; `text` is the rest of the line: a reason or a note.
+    is aware, in the configured timezone; `name` is a fact's, an escape's (E-1), what a review is of, or the word that
+    confirms; `emergency` is the reason for one; `text` is the rest of the line: a reason or a note.
     """
 
     verb: str

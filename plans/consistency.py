@@ -81,6 +81,18 @@ def _environment(path: str, name: str, environment: Environment, vcenters: Mappi
             yield from _role(f"{path}.{key}[{i}].on", step.on, name, environment)
             if isinstance(step, RestoreClone) and step.on in (*environment.hosts, "runner"):
                 yield from _cloned(f"{path}.{key}[{i}].on", step, environment)
+    yield from _hooks(path, name, environment)
+
+
+def _hooks(path: str, name: str, environment: Environment) -> Iterator[Problem]:
+    maintenance = environment.maintenance
+    hooks = {"drain": environment.drain, "undrain": environment.undrain}
+    hooks |= {"maintenance.begin": maintenance.begin, "maintenance.end": maintenance.end} if maintenance else {}
+    for key, each in hooks.items():
+        for i, hook in enumerate(each):
+            for field, role in (("on", hook.on), ("for", hook.for_)):
+                if role:
+                    yield from _role(f"{path}.{key}[{i}].{field}", role, name, environment)
 
 
 def _cloned(path: str, step: RestoreClone, environment: Environment) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from plans.hooks import Hooked
 from plans.phases import Plan, Planned
 from plans.quantities import spell
 from plans.records import HostStep, Run, StepRecord
@@ -82,7 +83,51 @@ Move = Perform | Ask | StartOver | Wait | WaitUntil | Finish
 
 
 def next_move(run: Run, plan: Plan, now: datetime) -> Move:
-    """What to do next for a run that goes on. Nothing of it is under way in this process when this is asked."""
+    """What to do next for a run that goes on. Nothing of it is under way in this process when this is asked.
+
+    Before it ends badly, somebody is asked of each host that is drained, and of maintenance, whether that is to last.
+    Where it is stopped nobody is: what stands then is said with its end.
+    """
+    move = _onward(run, plan, now)
+    if isinstance(move, Finish) and move.verdict != "passed" and not run.aborting:
+        return _put_back(run, plan, move) or move
+    return move
+
+
+def standing(run: Run, plan: Plan) -> tuple[Planned, ...]:
+    """The steps that would take back what a run's hooks began and nothing has ended: drained hosts, maintenance."""
+    found = []
+    for step in plan.steps:
+        begun = [run.steps[number] for number in step.takes_back if number in run.steps]
+        record = run.steps.get(step.number)
+        if any(each.outcome != "skipped" for each in begun) and (record is None or record.outcome != "ok"):
+            found.append(step)
+    return tuple(found)
+
+
+def _put_back(run: Run, plan: Plan, end: Finish) -> Perform | Ask | None:
+    """What is asked or done about the first hook that still stands; None where each is answered for."""
+    for step in standing(run, plan):
+        answer, record = run.answers.get(step.number), run.steps.get(step.number)
+        if record is not None and (begun := _under_way(record)):
+            return Perform(step, begun)
+        if (answer is not None and answer.choice in ("leave", "abort")) or (record and record.outcome == "skipped"):
+            continue
+        if record is not None and record.outcome:
+            return Ask(step, f"“{step.name}” {_story(record, record.outcome)}", ("retry", "skip"))
+        if record is not None or answer is not None:
+            return Perform(step, _places(run, step, record))
+        hosts = ", ".join(host for host in step.hosts if host)
+        what = f"{hosts} drained" if hosts else "in maintenance"
+        why = (
+            f"{what}, and the run is about to end: {end.verdict}, {end.reason}\nWhat is there now would be used again."
+        )
+        return Ask(step, why, ("undrain" if hosts else "end", "leave"))
+    return None
+
+
+def _onward(run: Run, plan: Plan, now: datetime) -> Move:
+    """What to do next, whatever hooks stand."""
     if run.question is not None and not run.aborting:
         return Wait()
     bad: list[tuple[Planned, StepRecord]] = []
@@ -163,7 +208,8 @@ def _helped(
     if interrupted and step.written:
         choices = ("retry", "skip", "abort") if step.phase != "protect" else ("retry", "abort")
         return Ask(step, _evidence(step, interrupted, now), choices)
-    if step.written and step.phase in ASKS and not _aborted(record):
+    asks = step.phase in ASKS or isinstance(step.step, Hooked)
+    if step.written and asks and not _aborted(record):
         return Ask(step, f"“{step.name}” {_story(record, record.outcome)}", ("retry", "skip", "abort"))
     return None
 

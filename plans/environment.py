@@ -7,6 +7,7 @@ import msgspec
 from plans.calendars import Freeze, OfficeHours, time_of_day, weekly_time
 from plans.checks import Check
 from plans.facts import Fact
+from plans.hooks import Hook, Maintenance
 from plans.inspections import Inspecting
 from plans.isolation import Isolation
 from plans.quantities import Duration
@@ -89,7 +90,11 @@ class Host(Config, frozen=True, kw_only=True):
 
 
 class Environment(Config, frozen=True, kw_only=True):
-    """`hosts`: role to a host or a list of hosts, in the order in which `serial` goes through them."""
+    """`hosts`: role to a host or a list of hosts, in the order in which `serial` goes through them.
+
+    `drain` takes a host out of use before a package changes it, `undrain` puts it back; `maintenance` stands around all
+    of it and the tests.
+    """
 
     hosts: dict[str, Host | tuple[Host, ...]]
     isolation: Isolation | None = None
@@ -97,6 +102,13 @@ class Environment(Config, frozen=True, kw_only=True):
     restore: tuple[RestoreStep, ...] = ()
     restore_max_age: Duration = "24h"
     backup: tuple[Run, ...] = ()
+    drain: tuple[Hook, ...] = ()
+    undrain: tuple[Hook, ...] = ()
+    maintenance: Maintenance | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.drain) != bool(self.undrain):
+            raise ValueError("drain and undrain go together: who takes a host out of use says how it comes back")
 
     def named(self) -> dict[str, Host]:
         """Every host by its name: `web`, `web/2`, `web/3`, `db`."""

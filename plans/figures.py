@@ -7,13 +7,13 @@ from statistics import median
 
 import msgspec
 
-from plans.records import Release, Run, StepRecord
+from plans.records import CHANGE_PROD, WAYS_BACK, Release, Run, StepRecord
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What happened in a span: counts, and medians in seconds, None where there was nothing to measure.
 
-    `deployments`: promotions that touched prod; `failed_changes`: those of them that failed there, were rolled back, or
+    `deployments`: promotions that touched prod; `failed_changes`: those of them that failed there, were taken back, or
     let a defect slip through. `rehearsed`: releases whose first rehearsal with a verdict ended in the span,
     `first_pass`: those of them that passed at once and clean. `nights`: on which a restore test ended or was to and was
     not done, `nights_passed`: on which one passed. The measures are DORA's: deployment frequency, lead time for changes
@@ -116,13 +116,13 @@ def _lead(run: Run, release: Release) -> float:
 def _failed_change(run: Run, ordered: list[Run], escaped: list[tuple[str, datetime]]) -> bool:
     if run.verdict == "failed" or any(release == run.release for release, _ in escaped):
         return True
-    return any(r.kind == "rollback" and r.release == run.release and r.number > run.number for r in ordered)
+    return any(r.kind in WAYS_BACK and r.release == run.release and r.number > run.number for r in ordered)
 
 
 def _recovery(run: Run, ordered: list[Run]) -> float | None:
-    """Seconds from the failure until the app's next rollback or promotion had passed; None while none has."""
+    """Seconds from the failure until the app's next promotion or way back had passed; None while none has."""
     for later in ordered:
-        mends = later.kind in ("rollback", "promotion") and later.app == run.app and later.verdict == "passed"
+        mends = later.kind in CHANGE_PROD and later.app == run.app and later.verdict == "passed"
         if mends and later.number > run.number and later.environment == run.environment:
             failed = datetime.fromisoformat(run.finished)
             return max(0.0, (datetime.fromisoformat(later.finished) - failed).total_seconds())

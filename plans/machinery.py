@@ -28,7 +28,7 @@ from plans.site import OK, Actions, Own, Site
 
 
 class GoBack(Own, frozen=True):
-    """The VM off, and back at its last rehearsal's snapshot where there is one (host to reference)."""
+    """The VM off, and back at our snapshot of it where there is one (host to reference)."""
 
     snapshots: dict[str, str]
 
@@ -184,6 +184,22 @@ class Attest(Own, frozen=True):
         return Outcome("errored", reason=answer.reason or "an admin says that it could not be brought back")
 
 
+class BroughtBack(Own, frozen=True):
+    """A host that has no snapshot: an admin brings it back by hand, and says so."""
+
+    def actions(self, site: Site) -> Actions:
+        question = (
+            f"{site.environment} {site.host} has no snapshot of before {site.release}. Bring it back by hand, by its "
+            "backup say, and answer when it is as it was; the others wait, powered off."
+        )
+        answer = yield Ask(question, ("done", "failed"), "admins")
+        if not answer.ok:
+            return answer
+        if answer.value == "done":
+            return OK
+        return Outcome("errored", reason=answer.reason or "an admin says that it could not be brought back")
+
+
 class Unpack(Own, frozen=True):
     """The archive on the host, its digest checked there, unpacked into a fresh directory; `executable` made so.
 
@@ -227,5 +243,5 @@ class Mark(Own, frozen=True):
 
 Machinery = (
     GoBack | ProveIsolation | ProbeIsolation | PowerOn | Answer | KeepSnapshot | RemoveSnapshots | Reuse | Attest
-    | Unpack | BeginWatch | Mark
+    | BroughtBack | Unpack | BeginWatch | Mark
 )  # fmt: skip

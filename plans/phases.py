@@ -9,6 +9,7 @@ from plans.checks import Check, Healthy, RunCheck
 from plans.environment import App, Environment, Host, Policy
 from plans.errors import Refusal
 from plans.escapes import Covering, escapes_of
+from plans.hooks import Hook, Hooked
 from plans.machinery import Mark, Unpack
 from plans.package import Manifest
 from plans.quantities import Duration, seconds
@@ -32,6 +33,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     The checks of a `group` all run to its end before a failure counts; `after` is in seconds from the phase's
     beginning; `written` says that somebody wrote the step, so that it is told of by itself, `packaged` that it is one
     of the package's, and starts there; `given` is what must have come before, where it is not for every case.
+    `takes_back` are the steps (by number) that this one undoes: a host that is in use again, maintenance that is over.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     packaged: bool = False
     after: float = 0.0
     given: Given | None = None
+    takes_back: tuple[int, ...] = ()
 
     @property
     def repeatable(self) -> bool:
@@ -92,9 +95,10 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     `executable` are the paths of the package that unpacking makes executable. `at` is when the run began, ISO
     8601: what is judged by its age is judged as of then, and stays so.
     `restarts`: how often the run has started over; `own` are its snapshots that stood then, by host.
-    `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now. `paid` are the
-    escaped defects that it pays back, each with the check that names it. `forbidden` are regular expressions that
-    nothing may match that a package brings to prod. `lookout` is the last one that passed here, 0 where none did.
+    `attempts` are the promotions of the release that have changed this prod since it was last taken back, the first
+    first. `rehearsal` is the release's that counts, and `waived` are the facts that may differ from prod's now. `paid`
+    are the escaped defects that it pays back, each with the check that names it. `forbidden` are regular expressions
+    that nothing may match that a package brings to prod. `lookout` is the last one that passed here, 0 where none did.
     """
 
     run: int
@@ -110,6 +114,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     executable: tuple[str, ...] = ()
     restarts: int = 0
     own: dict[str, Kept] = {}
+    attempts: tuple[int, ...] = ()
     rehearsal: int | None = None
     waived: tuple[str, ...] = ()
     lookout: int = 0
@@ -139,6 +144,7 @@ class Draft:
         self.target = target
         self.steps: list[Planned] = []
         self._given: Given | None = None
+        self._maintenance: tuple[int, ...] = ()
 
     @contextmanager
     def given(self, given: Given) -> Iterator[None]:
@@ -171,13 +177,49 @@ class Draft:
         self._add(phase, step.name, anew, self._hosts(step), serial=step.serial, written=True)
 
     def package(self, phase: str, steps: Iterable[PackageStep], executable: tuple[str, ...]) -> tuple[str, ...]:
-        """The package unpacked on every host that a step names, which are returned, then its steps in order."""
+        """The package unpacked on every host that a step names, which are returned, then its steps in order.
+
+        The hosts of a role are drained before the first step that names it and undrained after the last. Where all
+        steps that name it are `serial`, so that the others go on serving, each of them drains those hosts alone that
+        it is about to change, and undrains them before it comes to the next.
+        """
         listed = list(steps)
         named = dict.fromkeys(host for step in listed for host in self._hosts(step) if host)
         self.own(phase, "Unpack the package", Unpack(executable=executable), named)
-        for step in listed:
-            self._add(phase, step.name, step, self._hosts(step), serial=step.serial, written=True, packaged=True)
+        drains: dict[str, tuple[int, ...]] = {}
+        for i, step in enumerate(listed):
+            hosts = self._hosts(step)
+            of_role = [other for other in listed if other.on == step.on]
+            everywhere = tuple(dict.fromkeys(host for other in of_role for host in self._hosts(other)))
+            if self._hooked(hosts) and all(other.serial for other in of_role):
+                for first in range(0, len(hosts), step.serial):
+                    with self.drained(phase, hosts[first : first + step.serial]) as few:
+                        self._add(phase, step.name, step, few, serial=step.serial, written=True, packaged=True)
+                continue
+            if step.on not in drains:
+                drains[step.on] = self._drain(phase, everywhere)
+            self._add(phase, step.name, step, hosts, serial=step.serial, written=True, packaged=True)
+            if step.on not in (other.on for other in listed[i + 1 :]):
+                self._undrain(phase, everywhere, drains[step.on])
         return tuple(named)
+
+    @contextmanager
+    def drained(self, phase: str, hosts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+        """The steps that are added meanwhile find these hosts drained; afterwards they are undrained."""
+        few = tuple(hosts)
+        drains = self._drain(phase, few)
+        yield few
+        self._undrain(phase, few, drains)
+
+    def maintenance_begins(self, phase: str) -> None:
+        """From here on the environment is in maintenance, where it has such steps."""
+        begin = self.target.maintenance.begin if self.target.maintenance else ()
+        self._maintenance = tuple(self._hook(phase, hook, ("",)) for hook in begin)
+
+    def maintenance_ends(self) -> None:
+        """After the last step so far, in its phase."""
+        for hook in self.target.maintenance.end if self.target.maintenance else ():
+            self._hook(self.steps[-1].phase, hook, ("",), takes_back=self._maintenance)
 
     def health(self, phase: str, checks: Iterable[Check], *, written: bool = True) -> None:
         """Checks of what may still be coming up after a start, with patience; told of by themselves if `written`."""
@@ -194,6 +236,31 @@ class Draft:
 
     def plan(self) -> Plan:
         return Plan(self.kind, tuple(self.steps))
+
+    def _hooked(self, hosts: tuple[str, ...]) -> bool:
+        return any(self._about(hook, hosts) for hook in self.target.drain)
+
+    def _about(self, hook: Hook, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the hosts that a hook is for."""
+        meant = role(self.target, hook.for_) if hook.for_ else tuple(self.target.named())
+        return tuple(host for host in hosts if host in meant)
+
+    def _drain(self, phase: str, hosts: tuple[str, ...]) -> tuple[int, ...]:
+        """The numbers of the steps that do."""
+        hooks = [(hook, about) for hook in self.target.drain if (about := self._about(hook, hosts))]
+        return tuple(self._hook(phase, hook, about) for hook, about in hooks)
+
+    def _undrain(self, phase: str, hosts: tuple[str, ...], drains: tuple[int, ...]) -> None:
+        for hook in self.target.undrain:
+            if drains and (about := self._about(hook, hosts)):
+                self._hook(phase, hook, about, takes_back=drains)
+
+    def _hook(self, phase: str, hook: Hook, about: tuple[str, ...], takes_back: tuple[int, ...] = ()) -> int:
+        """Its number."""
+        places = on(self.target, hook) if hook.on else ()
+        step = Hooked(name=hook.name, run=hook.run, timeout=hook.timeout, rerun=hook.rerun, at=places)
+        self._add(phase, hook.name, step, about, written=True, takes_back=takes_back)
+        return len(self.steps)
 
     def _hosts(self, step: Written) -> tuple[str, ...]:
         if not step.on:
@@ -212,6 +279,7 @@ class Draft:
         written: bool = False,
         packaged: bool = False,
         after: float = 0.0,
+        takes_back: tuple[int, ...] = (),
     ) -> None:
         self.steps.append(
             Planned(
@@ -226,6 +294,7 @@ class Draft:
                 packaged=packaged,
                 after=after,
                 given=self._given,
+                takes_back=takes_back,
             )
         )
 

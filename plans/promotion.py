@@ -17,6 +17,7 @@ def promotion(material: Material) -> Plan:
         raise Refusal("no_package", "A promotion needs a release.", "Name one: /promote R-1")
     draft = Draft("promotion", material.target)
     _protect(draft, material)
+    draft.maintenance_begins("deploy")
     draft.package("deploy", manifest.deploy, material.executable)
     (subject,) = material.subjects
     health, tests = subject.app.health, subject.tests
@@ -26,6 +27,7 @@ def promotion(material: Material) -> Plan:
     _write_down(draft, material)
     if material.paid:
         draft.own("test", "Pay escaped defects back", PayBack(escapes=material.paid))
+    draft.maintenance_ends()
     if material.policy.watch:
         draft.own("watch", "Begin the watch", BeginWatch())
     unattended = tuple(c for c in tests.checks() if c.prod == "safe" and not isinstance(c, ManualCheck))
@@ -41,16 +43,23 @@ def rollback(material: Material) -> Plan:
         raise Refusal(
             "no_rollback",
             "The package has no rollback.",
-            "Bring prod back by its snapshot or backup; the promotion's thread names both.",
+            "Go back to the snapshot of before it: /promote revert R-1 WORD. Or bring prod back by its backup.",
         )
     draft = Draft("rollback", material.target)
     draft.admins("protect", material.target.backup)
+    draft.maintenance_begins("rollback")
     draft.package("rollback", manifest.rollback, material.executable)
+    taken_back(draft, material)
+    return draft.plan()
+
+
+def taken_back(draft: Draft, material: Material) -> None:
+    """What holds for the release before it, on a prod that was taken back to it; ends the maintenance."""
     for subject in material.subjects:
         before = (c for c in subject.tests.checks() if c.before and c.prod == "safe")
         draft.health("test", once_each((*subject.app.health, *before)))
     _write_down(draft, material)
-    return draft.plan()
+    draft.maintenance_ends()
 
 
 def _write_down(draft: Draft, material: Material) -> None:
@@ -81,6 +90,13 @@ def _protect(draft: Draft, material: Material) -> None:
         )
     kept = [name for name, host in named.items() if host.protection == "snapshot"]
     attested = [name for name, host in named.items() if host.protection == "attested"]
-    draft.own("protect", "Take a snapshot", KeepSnapshot(older=material.older()), kept)
+    draft.own("protect", "Take a snapshot", KeepSnapshot(older=_older(material)), kept)
     for name in attested:
         draft.own("protect", f"Attest that {name} can be brought back", Attest(), (name,))
+
+
+def _older(material: Material) -> dict[str, tuple[str, ...]]:
+    """The snapshots that go when a new one is there: not those of before the release's first attempt."""
+    first = material.attempts[:1]
+    kept = material.kept().items()
+    return {host: tuple(each.reference for each in snapshots if each.run not in first) for host, snapshots in kept}

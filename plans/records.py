@@ -3,6 +3,15 @@
 from plans.bases import Document
 from plans.rule_records import RULE_TABLES, RuleDocument
 
+WAYS_BACK = frozenset({"rollback", "revert"})
+"""Kinds of runs that take a release off its prod again."""
+
+CHANGE_PROD = WAYS_BACK | {"promotion"}
+"""Kinds of runs that change a prod."""
+
+TOUCHES_PROD = frozenset({"deploy", "rollback", "revert"})
+"""Phases from whose beginning on nobody knows what prod is, until its facts are written down again."""
+
 
 class Release(Document, frozen=True, kw_only=True):
     """A package that was handed off. `rehearsal` is the latest run of it that counts (passed or failed)."""
@@ -135,7 +144,8 @@ class Run(Document, frozen=True, kw_only=True):
     by its number, had before, and `own` the run's own snapshots that it went back to, by host.
     `late`: by how many seconds a mark of the watch came late. `facts`: by "phase/environment", the digest of each fact
     that was collected there, by "fact host"; of a run without an app by "phase/environment/app".
-    `quiet`: the channel is not told of it until there is something to tell.
+    `quiet`: the channel is not told of it until there is something to tell. `left_by`: who leaves prod as a promotion
+    left it that did not pass, and `left` why.
     """
 
     number: int
@@ -176,6 +186,8 @@ class Run(Document, frozen=True, kw_only=True):
     verdict: str = ""
     reason: str = ""
     finished: str = ""
+    left: str = ""
+    left_by: str = ""
     messages: dict[str, str] = {}
 
     @property
@@ -186,6 +198,11 @@ class Run(Document, frozen=True, kw_only=True):
     def begun(self) -> bool:
         """Whether any of its steps was ever begun."""
         return bool(self.steps or self.restarts)
+
+    @property
+    def touched(self) -> bool:
+        """Whether it has begun to change its environment."""
+        return any(step.phase in TOUCHES_PROD for step in self.steps.values())
 
     @property
     def holds(self) -> bool:

@@ -47,6 +47,7 @@ def rehearsal(material: Material) -> Plan:
             _keep(draft, "snapshot", material, anew=False)
     if material.manifest is None:
         raise Refusal("no_package", "A rehearsal needs a release.", "Name one: /stage run R-1")
+    draft.maintenance_begins("deploy")
     touched = draft.package("deploy", material.manifest.deploy, material.executable)
     for subject in material.subjects:
         _seek_forgotten(draft, material, subject, tuple(dict.fromkeys(c.kind for c in material.manifest.changes)))
@@ -56,6 +57,7 @@ def rehearsal(material: Material) -> Plan:
         draft.checks("test", "deep", subject.tests.deep)
     draft.own("test", "Look for other hands on staging", LookForHands(), material.target.named())
     _undo(draft, material)
+    draft.maintenance_ends()
     return draft.plan()
 
 

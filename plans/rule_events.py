@@ -103,6 +103,14 @@ class PromotionForced(Event, frozen=True, kw_only=True, tag="promotion.forced"):
     reason: str
 
 
+class PromotionLeft(Event, frozen=True, kw_only=True, tag="promotion.left"):
+    """An admin leaves prod as run `run`, which did not pass, has left it."""
+
+    release: str
+    run: int
+    reason: str = ""
+
+
 class ReviewGiven(Event, frozen=True, kw_only=True, tag="review.given"):
     """What had to be reviewed (`subject`, as R-1 or prod), and what came of it."""
 
@@ -198,7 +206,8 @@ class RestoreTestOverdue(Event, frozen=True, kw_only=True, tag="restore_test.ove
 
 RuleEvent = (
     DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen | HandsUnknown
-    | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | ReviewGiven
+    | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | PromotionLeft
+    | ReviewGiven
     | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned
     | ReviewReminded | WeekOver | ReportAsked
     | RestoreTestMissed | RestoreTestOverdue

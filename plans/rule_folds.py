@@ -130,6 +130,12 @@ def _promotion_forced(documents: Documents, entry: Entry, event: e.PromotionForc
     return _to_review(entry, event.release, what) | notice(entry)
 
 
+def _promotion_left(documents: Documents, entry: Entry, event: e.PromotionLeft) -> Changes:
+    if run(documents, event.run) is None:
+        return {}
+    return change_run(documents, event.run, left=event.reason, left_by=entry.by) | notice(entry)
+
+
 def _to_review(entry: Entry, subject: str, what: str) -> Changes:
     by_then = (datetime.fromisoformat(entry.at) + REVIEWED_WITHIN).isoformat()
     return {("reviews", subject): Review(subject=subject, what=what, by=entry.by, at=entry.at, due=by_then)}
@@ -255,6 +261,7 @@ FOLDS: dict[type[Any], Fold] = {
     e.InspectionClosed: _inspection_closed,
     e.ChangeOutside: _change_outside,
     e.PromotionForced: _promotion_forced,
+    e.PromotionLeft: _promotion_left,
     e.ReviewGiven: _review_given,
     e.ApprovalAsked: _approval_asked,
     ApprovalGiven: _approval_given,

@@ -7,10 +7,20 @@ from msgspec.structs import replace
 from plans import events as e
 from plans.folds import Changes, Documents, Fold, change_environment, change_release, change_run, due, environment, run
 from plans.isolation import WORST_FIRST
-from plans.records import Answered, EnvironmentState, HostStep, Measured, Question, Run, Seen, StepRecord, facts_of
-
-TOUCHES_PROD = frozenset({"deploy", "rollback", "revert"})
-"""Phases from whose beginning on nobody knows what prod is, until its facts are written down again."""
+from plans.records import (
+    CHANGE_PROD,
+    TOUCHES_PROD,
+    WAYS_BACK,
+    Answered,
+    EnvironmentState,
+    HostStep,
+    Measured,
+    Question,
+    Run,
+    Seen,
+    StepRecord,
+    facts_of,
+)
 
 
 def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> Changes:
@@ -199,7 +209,7 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
             changes |= change_release(documents, found.release, rehearsal=event.run)
         if event.verdict == "failed":
             changes |= change_environment(documents, found.environment, inspection=event.run)
-    if found.kind in ("promotion", "rollback") and event.verdict == "passed":
+    if found.kind in CHANGE_PROD and event.verdict == "passed":
         changes |= _deployed(documents, found)
     key = ("environments", found.environment)
     state = changes.get(key, documents.get(key))
@@ -214,7 +224,7 @@ def _deployed(documents: Documents, found: Run) -> Changes:
     state = environment(documents, found.environment)
     stack = state.deployed.get(found.app, ())
     name = found.release or ""
-    if found.kind == "rollback":
+    if found.kind in WAYS_BACK:
         stack = stack[:-1] if stack[-1:] == (name,) else tuple(other for other in stack if other != name)
     elif stack[-1:] != (name,):
         stack = (*stack, name)
@@ -267,7 +277,7 @@ def _facts_collected(documents: Documents, entry: e.Entry, event: e.FactsCollect
     settled = state.settled
     known = settled.get(app)
     first = found.kind == "lookout" and (known is None or known.run == event.run)
-    if first or (found.kind in ("promotion", "rollback") and found.phase == "test"):
+    if first or (found.kind in CHANGE_PROD and found.phase == "test"):
         settled = settled | {app: seen}
     return changes | change_environment(documents, event.environment, seen=state.seen | {app: seen}, settled=settled)
 

@@ -9,6 +9,7 @@ from plans.checks import Check, Healthy
 from plans.comparing import Comparing
 from plans.escapes import Covering, PayBack
 from plans.hands import LookForHands
+from plans.hooks import Hooked
 from plans.inspections import TakeKeysOff
 from plans.machinery import Machinery
 from plans.quantities import seconds
@@ -84,6 +85,6 @@ PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 
 Step: TypeAlias = (
     PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | SearchChanged | Comparing
-    | LookForHands | TakeKeysOff | Machinery
+    | LookForHands | TakeKeysOff | Machinery | Hooked
 )  # fmt: skip
 """Every kind of step there is."""

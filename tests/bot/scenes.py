@@ -6,7 +6,7 @@ from pathlib import Path
 from bot.board import Board
 from bot.ledger import Ledger
 from plans import events as e
-from plans.records import Release, Run
+from plans.records import CHANGE_PROD, Release, Run
 
 REHEARSAL = ("power_on", "restore", "confirm", "snapshot", "deploy", "test")
 
@@ -44,7 +44,7 @@ class Scene:
         return self.board.release(name)
 
     def begins(self, number: int, kind: str = "rehearsal", release: str | None = "R-1", total: int = 12) -> Run:
-        where = "prod" if kind in ("promotion", "rollback") else "staging"
+        where = "prod" if kind in CHANGE_PROD else "staging"
         self.says(
             e.RunStarted(
                 run=number, kind=kind, release=release, environment=where, plans="p", app="webshop", total=total

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import planned
 from msgspec.structs import replace
 from scenes import REHEARSAL, Scene
 from slack_sdk.models.blocks import Block
@@ -18,8 +19,11 @@ from bot.notices import notice
 from lab.desk import readable
 from lab.slack.blocks import complaints
 from plans import events as e
-from plans.records import Run
+from plans.hooks import Hooked
+from plans.records import Kept, Run
 from plans.restore_tests import Trend
+from plans.reverting import Ways
+from plans.rule_events import PromotionLeft
 
 NASTY = "<!channel> <@U02ADMIN> & ```` <!date^0^{date}|now> \x1b[31mred\x1b[0m \u202e" + '"\\' * 1500
 HASH = "0123456789abcdef" * 4
@@ -438,13 +442,93 @@ def test_a_failure_is_told_to_the_whole_channel(scene: Scene) -> None:
 
 
 def test_a_failed_promotion_offers_the_way_back(scene: Scene) -> None:
-    scene.begins(2, "promotion")
-    scene.finishes(2, "failed", "“The shop answers” failed on web")
-    message = end(scene, 2)
-    (back,) = buttons(message)
+    stranded(scene)
+    message = end(scene, 2, ways=Ways(rollback=True))
+    again, back, leave = offered(message)
+    assert [(one["action_id"], one["value"]) for one in (again, leave)] == [("promote", "R-1"), ("leave", "R-1")]
     assert (back["action_id"], back["value"], back["style"]) == ("rollback", "R-1", "danger")
-    assert "`/promote rollback R-1`" in message.text
+    for typed in ("`/promote R-1`", "`/promote rollback R-1`", "`/promote leave R-1 REASON`"):
+        assert typed in message.text
+    assert "no snapshot of before it stands" in message.text
     assert message.broadcast
+    fits(message)
+
+
+def offered(message: Message) -> list[dict[str, Any]]:
+    """What can be done, next to the report."""
+    return [one for one in buttons(message) if one["action_id"] != "report"]
+
+
+def stranded(scene: Scene, kind: str = "promotion") -> None:
+    """Run 2 fails on prod when it has deployed."""
+    scene.begins(2, kind)
+    scene.does(2, 1, "deploy", "Restart the shop", "web", written=True)
+    scene.finishes(2, "failed", "“The shop answers” failed on web")
+
+
+def kept(*hosts: str) -> dict[str, Kept]:
+    return {host: Kept(run=2, reference=host, name="ours", at="2026-11-23T20:00:00Z") for host in hosts}
+
+
+def test_a_promotion_that_has_deployed_nothing_is_only_promoted_again(scene: Scene) -> None:
+    scene.begins(2, "promotion")
+    scene.finishes(2, "errored", "“Back up the orders” errored on db")
+    message = end(scene, 2)
+    assert "nothing was deployed. An admin mends what is named here and promotes it again" in message.text
+    assert offered(message) == []
+
+
+def test_the_snapshot_is_offered_with_what_it_would_lose(scene: Scene) -> None:
+    stranded(scene)
+    message = end(scene, 2, ways=Ways(rollback=False, of=2, kept=kept("web", "web/2"), lacking=("db",)))
+    assert [one["action_id"] for one in offered(message)] == ["promote", "revert", "leave"]
+    said = readable(list(message.blocks))
+    assert "its package has no rollback" in message.text.lower()
+    assert "`/promote revert R-1 prod`, which loses all that was written on web, web/2 since" in said
+    assert "db must be brought back by hand" in said
+    revert = offered(message)[1]
+    assert "confirm" not in revert, "it only answers with what to type"
+    fits(message)
+
+
+def test_what_is_defective_is_not_tried_again(scene: Scene) -> None:
+    stranded(scene)
+    scene.says(e.ReleaseDefective(release="R-1", reason="loses orders"), "U02ADMIN")
+    message = end(scene, 2, ways=Ways(rollback=True))
+    assert [one["action_id"] for one in offered(message)] == ["rollback", "leave"]
+    assert "`/promote R-1`" not in message.text
+
+
+def test_what_was_left_is_said_with_who_and_why_and_may_still_be_taken_back(scene: Scene) -> None:
+    stranded(scene)
+    scene.says(PromotionLeft(release="R-1", run=2, reason="the shop is closed anyway"), "U02ADMIN")
+    message = end(scene, 2, ways=Ways(rollback=True))
+    assert "<@U02ADMIN> leaves prod as it is: the shop is closed anyway." in message.text
+    assert [one["action_id"] for one in offered(message)] == ["promote", "rollback"]
+    assert "/promote leave" not in message.text
+
+
+def test_the_end_of_what_a_later_run_took_on_has_nothing_to_press(scene: Scene) -> None:
+    stranded(scene)
+    message = end(scene, 2, settled=True)
+    assert offered(message) == []
+    assert "nothing here; a later run has taken it on from here" in message.text
+
+
+def test_what_is_still_drained_is_said_loudly_with_the_line_to_type(scene: Scene) -> None:
+    stranded(scene)
+    undrain = Hooked(name="Put it back", run='lb enable "$QUARTERDECK_HOST"', at=("runner",))
+    finished = Hooked(name="It is over", run="monitor resume", at=("runner",))
+    standing = (
+        planned(7, "deploy", "web", "web/2", step=undrain, takes_back=(3,)),
+        planned(9, "test", "", step=finished, takes_back=(2,)),
+    )
+    message = end(scene, 2, ways=Ways(rollback=True), standing=standing)
+    for said in (message.text, readable(list(message.blocks))):
+        assert "prod: web, web/2 are STILL DRAINED and it is STILL IN MAINTENANCE. When that is to end, type" in said
+        assert 'on runner: QUARTERDECK_HOST=web/2 lb enable "$QUARTERDECK_HOST"' in said
+        assert "on runner: monitor resume" in said
+    fits(message)
 
 
 # --- a release, and notices -------------------------------------------------------------------------------------------

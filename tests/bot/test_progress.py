@@ -222,6 +222,7 @@ def test_buttons_go_when_they_no_longer_apply(team: Team) -> None:
     scene.begins(2, "promotion")
     team.tells()
     assert team.card(1).replies[-1].buttons == []
+    scene.does(2, 1, "deploy", "Restart the shop", "web", written=True)
     scene.finishes(2, "failed", "“The shop answers” failed on web")
     team.tells()
     end = team.card(2).replies[-1]

@@ -74,7 +74,7 @@ class Story:
         return [record for record in self.runs[run] if record["type"] == kind]
 
     def on_prod(self, run: int) -> bool:
-        return self.of(run, "run.started")[0]["data"]["kind"] in ("promotion", "rollback")
+        return self.of(run, "run.started")[0]["data"]["kind"] in ("promotion", "rollback", "revert")
 
     def end(self, run: int) -> Record | None:
         return next(iter(self.of(run, "run.finished")), None)

@@ -318,7 +318,7 @@ WITHOUT = {
     **dict.fromkeys(
         (
             "approval.asked", "approval.refused", "check.assigned", "difference.disposed", "inspection.entered",
-            "promotion.forced",
+            "promotion.forced", "promotion.left",
         ),
         "one command's one record, as those of freeze.set and waiver.given are",
     ),

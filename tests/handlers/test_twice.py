@@ -94,6 +94,15 @@ def on_prod(deck: DeckRoom) -> None:
     deck.ends(run.number)
 
 
+def stranded(deck: DeckRoom) -> None:
+    """A promotion that has failed on prod, with a snapshot of before it."""
+    rehearsed(deck)
+    number = deck.runs.start("promotion", by=ADMIN, environment="prod", release="R-1").number
+    deck.happens(SnapshotTaken(run=number, host="web", snapshot="web", environment="prod", name="s"))
+    deck.happens(StepStarted(run=number, phase="deploy", step=4, name="Stop the shop", host="web", attempt=1))
+    deck.ends(number, "failed")
+
+
 def escaped(deck: DeckRoom) -> None:
     on_prod(deck)
     deck.types(ADMIN, "/promote escape R-1 totals are wrong")
@@ -158,6 +167,8 @@ TYPED = {
     "promote": Case("/promote R-1", "busy", "run.started", rehearsed),
     "promote at": Case("/promote R-1 at 2030-07-01 22:00", "already_scheduled", "promotion.scheduled", rehearsed),
     "promote rollback": Case("/promote rollback R-1", "busy", "run.started", promoted),
+    "promote revert": Case("/promote revert R-1 prod", "busy", "run.started", stranded),
+    "promote leave": Case("/promote leave R-1 closed", "already_left", "promotion.left", stranded),
     "promote approve": Case("/promote approve R-1", "it counts once", "approval.given", released, each=True),
     "promote defective": Case("/promote defective R-1 bad", "already_defective", "release.defective", released),
     "promote freeze": Case("/promote freeze holidays", "already_frozen", "freeze.set"),
@@ -244,17 +255,21 @@ PRESSED = {
     "promote": Case("R-1", "busy", "run.started", rehearsed),
     "rollback": Case("R-1", "busy", "run.started", promoted),
     "report": Case("R-1", "already_reported", "report.asked", rehearsed),
+    "leave": Case("R-1", "already_left", "promotion.left", stranded),
     "approve": Case("R-1", "it counts once", "approval.given", released, each=True),
     **{
         f"answer:{choice}": Case("1/1", "already_answered", "run.decided", asking)
-        for choice in ("retry", "abort", "skip", "stop", "wait", "done", "pass")
+        for choice in ("retry", "abort", "skip", "stop", "wait", "done", "pass", "undrain", "end", "leave")
     },
 }
+ONLY_SAYS = {"revert"}
+"""Buttons that answer with what to type, and do nothing."""
+
 NOTED = {"answer:fail", "answer:failed", "answer:done_with_help"}
 
 
 def test_the_table_has_every_button() -> None:
-    assert PRESSED.keys() | NOTED == TWINS.keys()
+    assert PRESSED.keys() | NOTED | ONLY_SAYS == TWINS.keys()
 
 
 def asked(deck: DeckRoom, action: str) -> None:
@@ -367,3 +382,14 @@ def test_a_promotion_that_goes_on_is_not_scheduled_and_another_time_takes_the_pl
     assert f"in place of 2030-07-01 22:00 CEST (UTC+02:00) by <@{ADMIN}>" in told
     deck.types(ADMIN, "/promote R-1")
     assert "already_running" in deck.types(ADMIN, "/promote R-1 at 2030-07-02 22:00")
+
+
+def test_the_button_of_the_snapshot_only_says_what_it_costs_and_what_to_type(deck: DeckRoom) -> None:
+    stranded(deck)
+    shown = deck.shows(list(actions(button("Back to the snapshot …", "revert", "R-1"))))
+    before = len(deck.records("run.started"))
+    told = deck.presses(ADMIN, shown, "revert")
+    assert "not_confirmed" in told
+    assert "Everything that was written on web since then is lost. db has no snapshot" in told
+    assert "/promote revert R-1 prod" in told
+    assert len(deck.records("run.started")) == before

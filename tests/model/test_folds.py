@@ -29,8 +29,10 @@ POOLS: dict[str, st.SearchStrategy[Any]] = {
     "attempt": st.integers(1, 3),
     "of": st.integers(1, 3),
     "question": st.integers(1, 3),
-    "kind": st.sampled_from(["rehearsal", "check", "reset", "promotion", "rollback", "restore_test", "lookout"]),
-    "phase": st.sampled_from(["power_on", "confirm", "deploy", "test", "watch", "lookout"]),
+    "kind": st.sampled_from(
+        ["rehearsal", "check", "reset", "promotion", "rollback", "revert", "restore_test", "lookout"]
+    ),
+    "phase": st.sampled_from(["power_on", "confirm", "deploy", "test", "watch", "revert", "lookout"]),
     "environment": st.sampled_from(["staging", "prod"]),
     "app": st.sampled_from(["webshop", "crm"]),
     "outcome": st.sampled_from(["ok", "failed", "errored", "skipped", "aborted"]),
