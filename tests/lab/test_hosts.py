@@ -17,6 +17,7 @@ from paramiko import RejectPolicy
 from lab.hosts import Host, own_key
 from lab.inventory import Inventory
 from lab.machines import Machine
+from lab.seed import install_tools
 from lab.world import claim
 
 DEADLINE = 40
@@ -247,5 +248,42 @@ def test_fabric_works_as_it_does_against_any_host(tmp_path: Path) -> None:
             said, code, back = await asyncio.to_thread(visit)
             assert (said, code) == ("hello\n", 3)
             assert back == (host.machine.disk / "script").read_bytes()
+
+    run(story)
+
+
+def test_who_logs_in_is_noted_as_any_host_notes_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        install_tools(tmp_path / "tools")
+        async with two_vms(tmp_path) as (host, _):
+            async with login(host) as ssh:
+                assert (await ssh.run("echo $SSH_CONNECTION")).stdout.split()[::2][1] == host.machine.address
+                await ssh.run("true")
+                records = (await ssh.run("utmpdump /var/log/wtmp")).stdout.splitlines()
+                assert [record[:3] for record in records] == ["[2]"], "without a terminal nobody is noted there"
+                await ssh.run("true", term_type="xterm")
+                records = (await ssh.run("utmpdump /var/log/wtmp")).stdout.splitlines()
+                assert [record[:3] for record in records] == ["[2]", "[7]", "[8]"]
+                assert "[deploy  ] [pts/0       ] [127.0.0.1" in records[1]
+                said = (await ssh.run("journalctl -q -t sshd -o short-unix --since @0")).stdout
+                assert said.count(f"ssh2: ED25519 {host.client_key.get_fingerprint()}\n") == 1
+                assert (await ssh.run("journalctl -t login -o short-unix --since @0")).stdout == ""
+            assert (host.machine.disk / "var").exists() is False, "the login directory is left to people"
+
+    run(story)
+
+
+def test_a_key_that_the_host_itself_lists_lets_its_owner_in_until_it_is_taken_off(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with two_vms(tmp_path) as (host, _):
+            theirs = own_key(tmp_path / "theirs")
+            listed = host.machine.disk / ".ssh" / "authorized_keys"
+            listed.parent.mkdir()
+            listed.write_text(f"# theirs\n\nno key at all\nrestrict,pty {theirs.export_public_key().decode()}")
+            async with login(host, client_keys=[theirs]) as ssh:
+                assert (await ssh.run("echo in")).stdout == "in\n"
+            listed.write_text("")
+            with pytest.raises(asyncssh.PermissionDenied):
+                await login(host, client_keys=[theirs])
 
     run(story)

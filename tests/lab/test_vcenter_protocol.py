@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
-from vcenter_room import DEADLINE, PASSWORD, USER, Query, Server, done, read, vm_of, watch
+from vcenter_room import DEADLINE, GUEST, PASSWORD, SECRET, USER, Query, Server, done, read, until, vm_of, watch
 
 from lab.records import Disk
 from lab.vcenter import make_certificates
@@ -214,3 +214,20 @@ def test_what_the_lab_does_not_have_and_what_is_no_soap_are_refused(server: Serv
     stub = si._stub
     with stub.requestModifier(lambda request: request[:-20]), pytest.raises(vmodl.fault.InvalidRequest):
         si.CurrentTime()
+
+
+def test_a_console_and_a_guest_operation_are_told_of_with_who_asked_for_them(
+    server: Server, si: vim.ServiceInstance
+) -> None:
+    vm = vm_of(si, server.web)
+    with pytest.raises(vim.fault.InvalidPowerState):
+        vm.AcquireTicket("webmks")
+    done(si, vm.PowerOnVM_Task())
+    assert vm.AcquireTicket("webmks").ticket
+    auth = vim.vm.guest.NamePasswordAuthentication(username=GUEST, password=SECRET)
+    until(lambda: vm.guest.guestOperationsReady, "the tools come up")
+    si.content.guestOperationsManager.authManager.ValidateCredentialsInGuest(vm, auth)
+    told = [event for event in server.vcenter.state.events.events if not isinstance(event, vim.event.TaskEvent)]
+    assert [type(event) for event in told[-2:]] == [vim.event.VmAcquiredMksTicketEvent, vim.event.EventEx]
+    assert {event.userName for event in told} == {USER}
+    assert told[-1].eventTypeId == "com.vmware.vc.guestOperations.GuestOperation"
