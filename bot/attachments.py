@@ -20,7 +20,7 @@ from plans.evidence import evidence
 from plans.figures import weekly
 from plans.records import Release, Run
 from plans.rule_events import ReportAsked, WeekOver
-from plans.rule_records import Difference, Escape
+from plans.rule_records import Difference, Escape, Missed
 
 SNIPPET = 1_000_000
 """Bytes of a log that are shown as a file: Slack takes a snippet of one megabyte."""
@@ -93,7 +93,8 @@ class Attachments:
 
         def drawn() -> bytes:
             escaped = [(escape.release, escape.at) for escape in self._board.table(Escape)]
+            missed = [night.at for night in self._board.table(Missed)]
             releases, runs = self._board.table(Release), self._board.table(Run)
-            return chart(weekly(releases, runs, until, WEEKS, escaped), self._timezone)
+            return chart(weekly(releases, runs, until, WEEKS, escaped, missed), self._timezone)
 
         return Attached(f"deployments-{seq}.png", f"Deployments of the last {WEEKS} weeks", drawn)
