@@ -55,7 +55,9 @@ def shown(message: Message) -> str:
 
 
 def buttons(message: Message) -> list[dict[str, Any]]:
-    return [one for block in message.blocks if block["type"] == "actions" for one in block["elements"]]
+    """What may be pressed; of an end's, what is to be done next: its report may always be had."""
+    pressed = [one for block in message.blocks if block["type"] == "actions" for one in block["elements"]]
+    return [one for one in pressed if one["action_id"] != "report"]
 
 
 def fits(message: Message) -> None:
@@ -186,6 +188,7 @@ def test_not_clean_says_why(scene: Scene) -> None:
     assert "*Passed, not clean*: “Stop the shop” was skipped" in shown(card(scene, 1))
     assert "*Passed, not clean*: “Stop the shop” was skipped" in shown(end(scene, 1))
     assert buttons(end(scene, 1)) == []
+    assert end(scene, 1).blocks[-2]["elements"][-1]["action_id"] == "report"
 
 
 def test_a_watch_shows_its_marks(scene: Scene) -> None:

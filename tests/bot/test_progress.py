@@ -33,8 +33,9 @@ CHANNEL = "C01DEPLOYS"
 class Team:
     """A board, a workspace, and a publisher between them whose clock the test moves."""
 
-    def __init__(self, scene: Scene, slack: Room) -> None:
+    def __init__(self, scene: Scene, slack: Room, now: Callable[[], float] | None = None) -> None:
         self.scene = scene
+        self.now = now or (lambda: self.passed)
         self.slack = slack
         self.passed = 0.0
         self.troubles: list[Trouble | None] = []
@@ -55,7 +56,7 @@ class Team:
             timezone=ZoneInfo("Europe/Berlin"),
             commands={"stage": "/rehearse"},
             saw=lambda trouble: self.troubles.append(trouble),
-            now=lambda: self.passed,
+            now=self.now,
         )
         return self.publisher
 
@@ -218,20 +219,20 @@ def test_buttons_go_when_they_no_longer_apply(team: Team) -> None:
     scene.begins(1)
     scene.finishes(1, "passed")
     team.tells()
-    assert [button.label for button in team.card(1).replies[-1].buttons] == ["Promote"]
+    assert [button.label for button in team.card(1).replies[-1].buttons] == ["Promote", "Report"]
     scene.begins(2, "promotion")
     team.tells()
-    assert team.card(1).replies[-1].buttons == []
+    assert [button.label for button in team.card(1).replies[-1].buttons] == ["Report"]
     scene.does(2, 1, "deploy", "Restart the shop", "web", written=True)
     scene.finishes(2, "failed", "“The shop answers” failed on web")
     team.tells()
     end = team.card(2).replies[-1]
-    assert [button.label for button in end.buttons] == ["Roll back"]
+    assert [button.label for button in end.buttons] == ["Roll back", "Report"]
     assert "Next, for <!subteam^S01ADMINS>:* an admin looks at prod" in end.text
     scene.begins(3, "rollback")
     scene.says(e.ReleaseWithdrawn(release="R-1", reason="wrong build"), "U01DEV")
     team.tells()
-    assert team.card(2).replies[-1].buttons == []
+    assert [button.label for button in team.card(2).replies[-1].buttons] == ["Report"]
     assert team.channel()[0].buttons == []
     assert team.channel()[-1].text.startswith("<@U01DEV> withdrew R-1: wrong build.")
 
@@ -677,7 +678,7 @@ def test_a_message_that_cannot_be_written_keeps_no_other_back(
 
 def test_it_works_in_a_thread_of_its_own_and_stops(scene: Scene) -> None:
     with room() as slack:
-        team = Team(scene, slack)
+        team = Team(scene, slack, time.monotonic)
         team.publisher.start()
         assert team.publisher.flush(DEADLINE)
         scene.hands_off()
