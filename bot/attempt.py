@@ -231,7 +231,7 @@ class Attempt:
     def _pause(self, why: str, choices: tuple[str, ...], role: str) -> None:
         with self._board.deciding:
             run = self._board.run(self._site.run)
-            if run.question is None:
+            if not any(open_.step == self._step.number for open_ in run.open):
                 why = self._masker.text(why)
                 pause(self._board, run, self._step.number, why, choices, role, self._site.host)
 

@@ -6,8 +6,15 @@ import msgspec
 
 from bot.scribe import Noted
 from plans import events as e
-from plans.records import CHANGE_PROD, Run
-from plans.rule_events import DifferenceDisposed, HandSeen, InspectionClosed, InspectionOpened, PromotionLeft
+from plans.records import CHANGE_PROD, Question, Run
+from plans.rule_events import (
+    CheckAssigned,
+    DifferenceDisposed,
+    HandSeen,
+    InspectionClosed,
+    InspectionOpened,
+    PromotionLeft,
+)
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -85,8 +92,7 @@ def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
     run, event = noted.run, noted.entry.event
     if run is not None:
         yield f"run/{run.number}"
-        if run.questions and isinstance(event, e.RunDecided | e.RunFinished):
-            yield f"run/{run.number}/question/{run.questions[-1].number}"
+        yield from dict.fromkeys(f"run/{run.number}/question/{asked.among}" for asked in _concerned(run, event))
     match event:
         case DifferenceDisposed(run=number, key=key):
             yield f"run/{number}/difference/{key}"
@@ -105,6 +111,17 @@ def stale(noted: Noted, runs: Iterable[Run]) -> Iterator[str]:
         case e.ReleaseWithdrawn(release=release) | e.ReleaseDefective(release=release):
             yield f"release/{release}"
             yield from _ends(release, runs)
+
+
+def _concerned(run: Run, event: e.AnyEvent) -> Iterable[Question]:
+    """The questions of a run that read differently after that."""
+    match event:
+        case e.RunPaused(step=step) | e.RunDecided(step=step) | CheckAssigned(step=step):
+            return [asked for asked in run.questions if asked.step == step][-1:]
+        case e.RunFinished() | e.RunRestarted():
+            answered = {answer.question for answer in run.answered}
+            return [asked for asked in run.questions if asked.number not in answered]
+    return ()
 
 
 def _ends(release: str | None, runs: Iterable[Run]) -> Iterator[str]:

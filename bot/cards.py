@@ -94,8 +94,8 @@ def state(run: Run, waits_for: Run | None) -> str:
         return verdict(run)
     if run.aborting:
         return "Stopping at once" if run.aborting == "now" else "Stopping after the present step"
-    if run.question:
-        return "Waiting for an answer"
+    if run.open:
+        return "Waiting for an answer" if len(run.open) == 1 else f"Waiting for {len(run.open)} answers"
     if waits_for:
         return f"Waiting for run {waits_for.number}"
     if not run.steps:

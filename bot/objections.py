@@ -2,7 +2,7 @@
 
 from bot.board import Board
 from plans.errors import Refusal
-from plans.records import Run
+from plans.records import Question, Run
 
 
 def refuse_twice(board: Board, kind: str, environment: str, release: str | None) -> None:
@@ -21,6 +21,18 @@ def refuse_twice(board: Board, kind: str, environment: str, release: str | None)
                 f"Run {run.number} is that already, started by <@{run.by}>.",
                 f"Watch its thread, or stop it: /stage abort {run.number}",
             )
+
+
+def question_meant(run: Run, number: int | None) -> Question:
+    """The question that an answer is for: by its number, or the only open one. Raises Refusal."""
+    meant = [question for question in run.open if number in (None, question.number)]
+    if not meant:
+        raise nothing_to_answer(run, number)
+    if len(meant) > 1:
+        listed = [f"{run.number}/{q.number} for “{run.steps[q.step].name}”" for q in meant if q.step in run.steps]
+        hint = f"Say which, /stage answer {run.number}/{meant[0].number} {meant[0].choices[0]} say: {'; '.join(listed)}"
+        raise Refusal("which_question", f"Run {run.number} waits for {len(meant)} answers.", hint)
+    return meant[0]
 
 
 def nothing_to_answer(run: Run, question: int | None) -> Refusal:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from bot.blocks import line, moment
-from plans.records import WAYS_BACK, Release, Run
+from plans.records import WAYS_BACK, Question, Release, Run
 
 LABELS = {"done_with_help": "done with help"}
 
@@ -11,6 +11,12 @@ LABELS = {"done_with_help": "done with help"}
 def label(choice: str) -> str:
     """A choice as a person reads it."""
     return LABELS.get(choice, choice)
+
+
+def answering(run: Run, question: Question) -> str:
+    """What is typed to answer a question of a run, with its first choice; its number where the run asks several."""
+    which = f"/{question.number}" if len(run.open) > 1 else ""
+    return f"/stage answer {run.number}{which} {question.choices[0]}"
 
 
 def next_sentence(run: Run, *, release: Release | None, waits_for: Run | None, until: datetime | None) -> str:
@@ -36,10 +42,14 @@ def _going(run: Run, waits_for: Run | None) -> str:
         return (
             f"nothing to do; it ends by itself. At once, with what runs on the hosts: `/stage abort {run.number} now`."
         )
+    if len(run.open) > 1:
+        roles = " and ".join(dict.fromkeys(question.role for question in run.open))
+        first = answering(run, run.open[0])
+        return f"the {line(roles)} answer {len(run.open)} questions in the thread, or type `{first}` and so on."
     if run.question:
         words = ", ".join(label(choice) for choice in run.question.choices)
-        typed = f"/stage answer {run.number} {run.question.choices[0]}"
-        return f"one of the {line(run.question.role)} answers in the thread ({words}), or types `{typed}`."
+        first = answering(run, run.question)
+        return f"one of the {line(run.question.role)} answers in the thread ({words}), or types `{first}`."
     if waits_for:
         return f"nothing to do; it begins by itself when run {waits_for.number} ({waits_for.kind}) has ended."
     if run.phase == "watch":

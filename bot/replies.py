@@ -28,7 +28,7 @@ from bot.blocks import (
     section,
 )
 from bot.cards import PHASES, emphasised, span, title, uncapitalised, verdict
-from bot.outlook import label, next_sentence
+from bot.outlook import answering, label, next_sentence
 from bot.ways_back import buttons, choices, roll_back, still, stranded
 from plans.engine import RESTARTS
 from plans.phases import Planned
@@ -154,10 +154,10 @@ def question_reply(run: Run, number: int, *, asked: Iterable[str]) -> Message:
     answer = next((one for one in run.answered if one.question == number), None)
     if answer is not None:
         return _answered(run, question, about, answer)
-    if run.question is None or run.question.number != number:
+    if question not in run.open:
         said = f"Run {run.number} does not ask about {about} any more."
         return Message(said, (section(f"{said}\n{quoted(question.why)}"),))
-    typed = f"`/stage answer {run.number} {question.choices[0]}`"
+    typed = f"`{answering(run, question)}`"
     words = ", ".join(label(choice) for choice in question.choices)
     called = mentions(asked) or f"the {line(question.role)}"
     said = f"{called}: run {run.number} waits for your answer about {about}"

@@ -12,7 +12,8 @@ from bot.crew import Crew
 from bot.inspections import close_inspections
 from bot.masking import Masker
 from bot.material import Materials
-from bot.objections import nothing_to_answer, refuse_twice
+from bot.objections import question_meant, refuse_twice
+from bot.outlook import answering
 from bot.roles import Roles
 from plans.engine import Ask, Finish, Perform, StartOver, Wait, WaitUntil, next_move
 from plans.errors import Refusal
@@ -137,25 +138,24 @@ class Runs:
         return self.board.run(number)
 
     def decide(self, number: int, choice: str, *, by: str, note: str = "", question: int | None = None) -> Run:
-        """The answer to the run's pending question, once. `question` None means the present one."""
-        pending = self.board.run(number).question
-        theirs = pending is not None and self._roles.allowed(by, pending.role)
+        """The answer to one of the run's open questions, once. `question` None means the only one."""
+        meant = question_meant(self.board.run(number), question)
+        theirs = self._roles.allowed(by, meant.role)
         with self.board.deciding:
             run = self.board.run(number)
-            asked = run.question
-            if asked is None or asked != pending or (question is not None and question != asked.number):
-                raise nothing_to_answer(run, question)
+            asked = question_meant(run, meant.number)
             if choice not in asked.choices:
                 raise Refusal(
                     "bad_choice",
                     f"{choice!r} is not an answer to run {number}'s question.",
-                    f"Answer one of: {', '.join(asked.choices)}. /stage answer {number} {asked.choices[0]}",
+                    f"Answer one of: {', '.join(asked.choices)}. {answering(run, asked)}",
                 )
             if not theirs:
                 self.board.record(by, AccessDenied(command=f"answer {number} {choice}", role=asked.role))
                 raise Refusal("not_yours", f"Run {number} asks the {asked.role}.", "Ask one of them to answer.")
             note = self._masker.text(note)
-            self.board.record(by, RunDecided(run=number, step=asked.step, choice=choice, note=note))
+            event = RunDecided(run=number, step=asked.step, choice=choice, note=note, question=asked.number)
+            self.board.record(by, event)
         self.enter(number)
         return self.board.run(number)
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bot import ledger, replies
+from bot import checklist, ledger, replies
 from bot.blocks import EDITABLE, Message, cut
 from bot.board import Board
 from bot.cards import release_card, run_card
@@ -29,8 +29,8 @@ from plans.phases import Planned
 from plans.records import CHANGE_PROD, Key, Release, Run
 from plans.restore_tests import trend
 from plans.reverting import Ways
-from plans.rule_events import InspectionEntered, WeekOver
-from plans.rule_records import Difference, Escape, Missed
+from plans.rule_events import CheckAssigned, InspectionEntered, WeekOver
+from plans.rule_records import Assigned, Difference, Escape, Missed
 
 SHOWN_TAILS = 3
 TAIL_BYTES = 64 * 1024
@@ -96,9 +96,8 @@ class Scribe:
 
     def _reply(self, run: Run, key: list[str], noted: Noted | None) -> Message:
         match key:
-            case ["question", number]:
-                asked = next(one for one in run.questions if one.number == int(number))
-                return replies.question_reply(run, asked.number, asked=self._audience(asked.role))
+            case ["question" | "assigned" | "reminder", _]:
+                return self._asking(run, key, noted)
             case ["difference", *name]:
                 return self._difference(run, "/".join(name))
             case ["visit" | "hands", *_]:
@@ -114,6 +113,21 @@ class Scribe:
             case ["mark", mark] if noted and noted.run:
                 return replies.mark_reply(noted.run, mark)
         raise ValueError(f"no reply in a thread is called {'/'.join(key)}")
+
+    def _asking(self, run: Run, key: list[str], noted: Noted | None) -> Message:
+        """A question, or the list of checks that begins with it; to whom one is assigned; who is reminded."""
+        assigned = {one.step: one.to for one in self._board.table(Assigned) if one.run == run.number}
+        match key, noted:
+            case ["reminder", _], Noted(run=then) if then:
+                return checklist.reminder_reply(then, self._audience, assigned)
+            case ["assigned", _], Noted(entry=Entry(event=CheckAssigned(step=step, to=to), by=by)):
+                return checklist.assigned_reply(run, step, to, by)
+        asked = next(one for one in run.questions if one.number == int(key[1]))
+        audience, listed = self._audience(asked.role), run.asked(asked.number)
+        if len(listed) > 1:
+            return checklist.checks_reply(run, listed, asked=audience, assigned=assigned)
+        whom = (assigned[asked.step],) if asked.step in assigned else audience
+        return replies.question_reply(run, asked.number, asked=whom)
 
     def _difference(self, run: Run, name: str) -> Message:
         found = next(d for d in self._board.table(Difference) if (d.run, d.key) == (run.number, name))

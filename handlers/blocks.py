@@ -158,7 +158,7 @@ def run_name(run: Run, release: Release | None) -> str:
 def run_row(run: Run, release: Release | None, waits_for: Run | None) -> str:
     """One run of a list: what, who, how it stands or ended, and what it asks."""
     row = run_line(run, release, waits_for)
-    return row + (f"\n      {question_row(run, run.question)}" if run.question else "")
+    return row + "".join(f"\n      {question_row(run, question)}" for question in run.open)
 
 
 def run_line(run: Run, release: Release | None, waits_for: Run | None) -> str:
@@ -170,8 +170,9 @@ def run_line(run: Run, release: Release | None, waits_for: Run | None) -> str:
 
 def question_row(run: Run, question: Question) -> str:
     """What a run asks whom, and how that is answered by typing."""
-    choices = "|".join(question.choices)
-    return f"asks the {line(question.role)}: {line(question.why, 300)} `/stage answer {run.number} {choices}`"
+    which = f"{run.number}/{question.number}" if len(run.open) > 1 else run.number
+    answer = f"`/stage answer {which} {'|'.join(question.choices)}`"
+    return f"asks the {line(question.role)}: {line(question.why, 300)} {answer}"
 
 
 def _between(begun: str, ended: str) -> float:

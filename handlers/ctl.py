@@ -70,8 +70,8 @@ def _run(deck: Deck, run: Run) -> Iterator[str]:
                 )
     if not run.steps and waits_for is None and run.by != "quarterdeck" and not _known(deck, run.by):
         yield f"    It begins when it is known that {person(run.by)} is an admin: Slack says it, or they type here."
-    if run.question:
-        yield from _question(deck, run, run.question)
+    for question in run.open:
+        yield from _question(deck, run, question)
 
 
 def _question(deck: Deck, run: Run, question: Question) -> Iterator[str]:

@@ -102,30 +102,32 @@ NOTED = frozenset({"fail", "failed", "done_with_help"})
 
 def _answerer(deck: Deck, user: str, request: Request) -> str:
     """The role that the run's question is for; everybody is told that there is none, or another one by now."""
-    asked = deck.board.run(request.run or 0).question
-    return asked.role if asked and request.question in (None, asked.number) else EVERYBODY
+    roles = {q.role for q in deck.board.run(request.run or 0).open if request.question in (None, q.number)}
+    return roles.pop() if len(roles) == 1 else EVERYBODY
 
 
 def _present_question(deck: Deck, request: Request) -> Request:
-    """Without a number the question of now is meant, and not one that comes up before the answer gets there."""
-    asked = deck.board.run(request.run or 0).question
-    return replace(request, question=asked.number) if asked and request.question is None else request
+    """Without a number the one question of now is meant, and not one that comes up before the answer gets there."""
+    asked = deck.board.run(request.run or 0).open
+    return replace(request, question=asked[0].number) if len(asked) == 1 and request.question is None else request
 
 
 def _answer(deck: Deck, asked: Asked) -> Answer:
     request = asked.request
     number = request.run or 0
     run = deck.runs.decide(number, request.choice, by=asked.by, note=request.text, question=request.question)
-    going = "It goes on." if run.active else f"It has ended: {run.verdict}."
+    left = f"It waits for {len(run.open)} more." if run.open else "It goes on."
+    going = left if run.active else f"It has ended: {run.verdict}."
     return blocks.said(f"Run {number} has your answer: {request.choice.replace('_', ' ')}. {going}")
 
 
 def ask_for_note(deck: Deck, asked: Asked) -> Answer:
     """Opens the form for the note to a choice that was pressed, or says what became of the question."""
     request = asked.request
-    question = deck.board.run(request.run or 0).question
-    if question is None or request.question not in (None, question.number):
+    meant = [q for q in deck.board.run(request.run or 0).open if request.question in (None, q.number)]
+    if len(meant) != 1:
         return _answer(deck, asked)
+    (question,) = meant
     metadata = Metadata(
         channel=asked.channel,
         address=asked.address,

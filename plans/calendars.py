@@ -101,6 +101,16 @@ def open_at(now: datetime, hours: OfficeHours | None, timezone: ZoneInfo) -> dat
     raise AssertionError("office hours have no end")
 
 
+def next_opening(now: datetime, hours: OfficeHours | None, timezone: ZoneInfo) -> datetime:
+    """When people come next, after `now`; without office hours, a day later."""
+    if hours is None:
+        return now + timedelta(days=1)
+    for opens, _ in hours.spans(now.astimezone(timezone).date(), timezone):
+        if opens > now:
+            return opens
+    raise AssertionError("office hours have no end")
+
+
 def next_time(clock: str, now: datetime, timezone: ZoneInfo) -> datetime:
     """The next time, after `now`, that the clocks show HH:MM; where they skip it, when they have gone on."""
     day = now.astimezone(timezone).date()

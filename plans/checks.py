@@ -9,6 +9,7 @@ import msgspec
 
 from plans.actions import Ask, Note, Outcome, Pause
 from plans.quantities import Duration
+from plans.records import CHECKED
 from plans.site import OK, Actions, Site
 
 
@@ -131,7 +132,7 @@ class ManualCheck(WrittenCheck, frozen=True, tag="manual"):
     by: str = "testers"
 
     def actions(self, site: Site) -> Actions:
-        answer = yield Ask(self.manual, ("pass", "fail"), self.by)
+        answer = yield Ask(self.manual, CHECKED, self.by)
         if not answer.ok:
             return answer
         if answer.value == "fail":

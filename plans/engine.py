@@ -1,6 +1,7 @@
 """Decides the next move of a run, from what the ledger says of it and the plan: nothing is done here."""
 
 from datetime import datetime, timedelta
+from itertools import groupby
 
 import msgspec
 
@@ -128,8 +129,8 @@ def _put_back(run: Run, plan: Plan, end: Finish) -> Perform | Ask | None:
 
 def _onward(run: Run, plan: Plan, now: datetime) -> Move:
     """What to do next, whatever hooks stand."""
-    if run.question is not None and not run.aborting:
-        return Wait()
+    if run.open and not run.aborting:
+        return _meanwhile(run, plan)
     bad: list[tuple[Planned, StepRecord]] = []
     for step in plan.steps:
         if _left_out(run, step):
@@ -158,6 +159,26 @@ def _onward(run: Run, plan: Plan, now: datetime) -> Move:
 def outcome_in(phase: str, result: str) -> str:
     """A result as it counts in a phase: outside the phases that blame the package nothing has `failed`."""
     return "errored" if result == "failed" and phase not in BLAMES_THE_PACKAGE else result
+
+
+def _meanwhile(run: Run, plan: Plan) -> Perform | Wait:
+    """While a question is open everything waits but for the manual checks beside it: they are asked as well, and gone
+    on with as they are answered, in any order."""
+    asked = {question.step for question in run.open}
+    for step in _beside(plan, min(asked)) if all(plan.step(number).by_hand for number in asked) else ():
+        if step.number in asked or _left_out(run, step):
+            continue
+        record = run.steps.get(step.number)
+        begun = _under_way(record) if record is not None else ()
+        if places := begun or (() if record is not None and _ended(step, record) else _places(run, step, record)):
+            return Perform(step, places)
+    return Wait()
+
+
+def _beside(plan: Plan, number: int) -> tuple[Planned, ...]:
+    """The manual checks that stand next to each other, with that one, in its group."""
+    together = (tuple(steps) for _, steps in groupby(plan.steps, lambda step: step.by_hand and step.group))
+    return next(steps for steps in together if steps[0].number <= number <= steps[-1].number)
 
 
 def _left_out(run: Run, step: Planned) -> bool:

@@ -131,10 +131,13 @@ class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused"):
 
 
 class RunDecided(Event, frozen=True, kw_only=True, tag="run.decided"):
+    """`question`: the number of the one that it answers; 0 is the step's."""
+
     run: int
     step: int
     choice: str
     note: str = ""
+    question: int = 0
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from plans.checks import Check, Healthy, RunCheck
+from plans.checks import Check, Healthy, ManualCheck, RunCheck
 from plans.environment import App, Environment, Host, Policy
 from plans.errors import Refusal
 from plans.escapes import Covering, escapes_of
@@ -60,6 +60,12 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
             return self.step.rerun == "safe"
         step = self.step.check if isinstance(self.step, Covering) else self.step
         return self.phase == "watch" or not isinstance(step, RunCheck)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it is a manual check of a group: it waits for its answer, and its neighbours are asked meanwhile."""
+        step = self.step.check if isinstance(self.step, Covering | Healthy) else self.step
+        return bool(self.group) and isinstance(step, ManualCheck)
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -91,8 +91,14 @@ class StepRecord(Document, frozen=True, kw_only=True):
         return tuple(bad[:3])
 
 
+CHECKED = ("pass", "fail")
+"""The answers to a manual check: several of those may be open at once, as one list."""
+
+
 class Question(Document, frozen=True, kw_only=True):
-    """What a run waits for somebody to answer. `number` counts the questions of the run."""
+    """What a run waits for somebody to answer. `number` counts the questions of the run; `among` is that of the first
+    question of its list, in whose message it is asked: its own, unless it is a manual check that came to an open one.
+    """
 
     number: int
     step: int
@@ -101,6 +107,7 @@ class Question(Document, frozen=True, kw_only=True):
     choices: tuple[str, ...]
     role: str
     at: str
+    among: int = 0
 
 
 class Answered(Document, frozen=True, kw_only=True):
@@ -146,6 +153,7 @@ class Run(Document, frozen=True, kw_only=True):
     that was collected there, by "fact host"; of a run without an app by "phase/environment/app".
     `quiet`: the channel is not told of it until there is something to tell. `left_by`: who leaves prod as a promotion
     left it that did not pass, and `left` why.
+    `open` are those of its `questions` that wait for an answer; `reminded` is when people were last reminded of them.
     """
 
     number: int
@@ -162,8 +170,8 @@ class Run(Document, frozen=True, kw_only=True):
     cautions: tuple[str, ...] = ()
     phase: str = ""
     steps: dict[int, StepRecord] = {}
-    question: Question | None = None
     questions: tuple[Question, ...] = ()
+    open: tuple[Question, ...] = ()
     answers: dict[int, Answered] = {}
     answered: tuple[Answered, ...] = ()
     unclean: tuple[str, ...] = ()
@@ -183,6 +191,7 @@ class Run(Document, frozen=True, kw_only=True):
     own: dict[str, Kept] = {}
     facts: dict[str, dict[str, str]] = {}
     quiet: bool = False
+    reminded: str = ""
     verdict: str = ""
     reason: str = ""
     finished: str = ""
@@ -193,6 +202,15 @@ class Run(Document, frozen=True, kw_only=True):
     @property
     def active(self) -> bool:
         return not self.verdict
+
+    @property
+    def question(self) -> Question | None:
+        """The first of those that are open."""
+        return self.open[0] if self.open else None
+
+    def asked(self, number: int) -> tuple[Question, ...]:
+        """The list of questions that begins with that one."""
+        return tuple(question for question in self.questions if question.among == number)
 
     @property
     def begun(self) -> bool:

@@ -204,11 +204,18 @@ class RestoreTestOverdue(Event, frozen=True, kw_only=True, tag="restore_test.ove
     last: str
 
 
+class RunReminded(Event, frozen=True, kw_only=True, tag="run.reminded"):
+    """People were called again to answer what a run had asked them on an earlier day."""
+
+    run: int
+    questions: tuple[int, ...]
+
+
 RuleEvent = (
     DifferenceFound | DifferenceDisposed | WaiverGiven | WaiverUsed | HandSeen | HandsUnknown
     | InspectionOpened | InspectionEntered | InspectionClosed | ChangeOutside | PromotionForced | PromotionLeft
     | ReviewGiven
-    | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned
+    | ApprovalAsked | ApprovalRefused | EscapeRecorded | EscapeTried | EscapeClosed | CheckAssigned | RunReminded
     | ReviewReminded | WeekOver | ReportAsked
     | RestoreTestMissed | RestoreTestOverdue
 )  # fmt: skip

@@ -237,7 +237,15 @@ def _report_asked(documents: Documents, entry: Entry, event: e.ReportAsked) -> C
 
 def _check_assigned(documents: Documents, entry: Entry, event: e.CheckAssigned) -> Changes:
     assigned = Assigned(run=event.run, step=event.step, to=event.to, by=entry.by, at=entry.at)
-    return {("assigned", f"{event.run}/{event.step}"): assigned}
+    told = due(entry, f"run/{event.run}/assigned/{entry.seq}")
+    return {("assigned", f"{event.run}/{event.step}"): assigned} | told
+
+
+def _run_reminded(documents: Documents, entry: Entry, event: e.RunReminded) -> Changes:
+    if run(documents, event.run) is None:
+        return {}
+    told = due(entry, f"run/{event.run}/reminder/{entry.seq}")
+    return change_run(documents, event.run, reminded=entry.at) | told
 
 
 def _restore_test_missed(documents: Documents, entry: Entry, event: e.RestoreTestMissed) -> Changes:
@@ -270,6 +278,7 @@ FOLDS: dict[type[Any], Fold] = {
     e.EscapeTried: _escape_tried,
     e.EscapeClosed: _escape_closed,
     e.CheckAssigned: _check_assigned,
+    e.RunReminded: _run_reminded,
     e.ReviewReminded: _review_reminded,
     e.WeekOver: _week_over,
     e.ReportAsked: _report_asked,

@@ -9,6 +9,7 @@ from plans.folds import Changes, Documents, Fold, change_environment, change_rel
 from plans.isolation import WORST_FIRST
 from plans.records import (
     CHANGE_PROD,
+    CHECKED,
     TOUCHES_PROD,
     WAYS_BACK,
     Answered,
@@ -67,7 +68,7 @@ def _run_restarted(documents: Documents, entry: e.Entry, event: e.RunRestarted) 
     own = {host: kept[-1] for host, kept in state.snapshots.items() if kept and kept[-1].run == found.number}
     spent = found.spent | {number: record.attempt for number, record in found.steps.items()}
     restarts = (*found.restarts, event.why)
-    over = replace(found, restarts=restarts, spent=spent, own=own, steps={}, phase="", answers={}, question=None)
+    over = replace(found, restarts=restarts, spent=spent, own=own, steps={}, phase="", answers={}, open=())
     if not own:
         over = replace(over, restored="", restored_by=0, restores=())
     changes: Changes = {("runs", str(event.run)): over}
@@ -157,16 +158,28 @@ def _run_paused(documents: Documents, entry: e.Entry, event: e.RunPaused) -> Cha
         choices=event.choices,
         role=event.role,
         at=entry.at,
+        among=_among(found, event),
     )
-    changes = change_run(documents, event.run, question=question, questions=(*found.questions, question))
-    return changes | due(entry, f"run/{event.run}/question/{event.question}")
+    opened = {"questions": (*found.questions, question), "open": (*found.open, question)}
+    changes = change_run(documents, event.run, **opened)
+    told = due(entry, f"run/{event.run}/question/{event.question}")
+    return changes | told if question.among == question.number else changes
+
+
+def _among(found: Run, event: e.RunPaused) -> int:
+    """The manual checks that one role makes are one list, as long as one of them is open: one message is enough."""
+    alike = (asked for asked in found.open if asked.choices == event.choices == CHECKED and asked.role == event.role)
+    first = next(alike, None)
+    return first.among if first is not None else event.question
 
 
 def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> Changes:
     found = run(documents, event.run)
-    if found is None or found.question is None:
+    open_ = found.open if found is not None else ()
+    asked = next((q for q in open_ if q.step == event.step and event.question in (0, q.number)), None)
+    if found is None or asked is None:
         return {}
-    answer = Answered(choice=event.choice, note=event.note, by=entry.by, at=entry.at, question=found.question.number)
+    answer = Answered(choice=event.choice, note=event.note, by=entry.by, at=entry.at, question=asked.number)
     answers = found.answers | {event.step: answer}
     record = found.steps.get(event.step)
     unclean, forgiven = found.unclean, found.forgiven
@@ -181,7 +194,8 @@ def _run_decided(documents: Documents, entry: e.Entry, event: e.RunDecided) -> C
     elif record is not None and event.choice == "done_with_help":
         unclean += (f"“{record.name}” was done with help",)
     steps = found.steps | ({event.step: record} if record else {})
-    told = replace(found, question=None, answers=answers, answered=(*found.answered, answer), steps=steps)
+    left = tuple(other for other in found.open if other is not asked)
+    told = replace(found, open=left, answers=answers, answered=(*found.answered, answer), steps=steps)
     return {("runs", str(event.run)): replace(told, unclean=unclean, forgiven=forgiven)}
 
 
@@ -200,7 +214,7 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
     if found is None:
         return {}
     quiet = found.quiet and event.verdict in ("passed", "aborted")
-    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, question=None, quiet=quiet)
+    ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, open=(), quiet=quiet)
     changes: Changes = {("runs", str(event.run)): ended}
     changes |= due(entry, f"run/{event.run}") if found.quiet and not quiet else {}
     changes |= _phase_ended(found, entry, "")

@@ -41,10 +41,10 @@ RUN = Run(
     plans="",
     by="U02ADMIN",
     at=AT,
-    question=QUESTION,
+    open=(QUESTION,),
     questions=(QUESTION,),
 )
-ENDED = replace(RUN, question=None, verdict="failed", reason=NASTY, finished="2026-11-23T21:30:00.000Z")
+ENDED = replace(RUN, open=(), verdict="failed", reason=NASTY, finished="2026-11-23T21:30:00.000Z")
 STATE = EnvironmentState(name="staging", locked=NASTY, locked_by="U02ADMIN", inspection=3)
 GATES = tuple(Gate("withdrawn", True, NASTY, NASTY) for _ in range(30))
 

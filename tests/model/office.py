@@ -13,6 +13,7 @@ from bot.board import Board
 from bot.ledger import Ledger
 from bot.promotions import Promotions
 from bot.runs import Runs
+from plans.checks import ManualCheck
 from plans.engine import Perform
 from plans.environment import App, Policy
 from plans.phases import Planned
@@ -20,6 +21,7 @@ from plans.steps import Manual
 from plans.steps import Run as Command
 
 TELL = Manual(name="Tell", manual="Tell them.")
+LOOK = ManualCheck(name="Look", manual="Look at it.", by="admins")
 SAFE = Command(name="Step 4", on="web", run="true", rerun="safe")
 DEPLOY = (
     planned(3, "deploy", "web", "web/2", serial=1),
@@ -29,12 +31,13 @@ DEPLOY = (
 TEST = (
     planned(6, "test", "web", "web/2", group="critical"),
     planned(7, "test", "web", group="critical"),
-    planned(8, "test", "", group="deep", step=TELL),
+    planned(8, "test", "", group="deep", step=LOOK),
+    planned(9, "test", "", group="deep", step=LOOK),
 )
 WATCH = (
-    planned(9, "watch", "", written=False),
-    planned(10, "watch", "web", group="mark 10m", after=600.0),
-    planned(11, "watch", "", group="mark 10m", after=600.0, written=False),
+    planned(10, "watch", "", written=False),
+    planned(11, "watch", "web", group="mark 10m", after=600.0),
+    planned(12, "watch", "", group="mark 10m", after=600.0, written=False),
 )
 FIT = (planned(1, "power_on", "web", written=False), planned(2, "restore", "web"))
 PLANS = {
@@ -50,7 +53,7 @@ DEV, ADMIN, OTHER = "U01DEV", "U02ADMIN", "U04OTHER"
 
 def harmless(step: Planned) -> bool:
     """Whether a step may be done again without anybody being asked."""
-    return step.phase == "watch" or step.step in (SAFE, TELL)
+    return step.phase == "watch" or step.step in (SAFE, TELL, LOOK)
 
 
 class Hand(Runs):

@@ -27,11 +27,12 @@ from bot.board import Board
 from bot.ledger import Ledger
 from bot.outbox import Outbox
 from plans import events as e
+from plans.checks import ManualCheck
 from plans.engine import Place, outcome_in
 from plans.environment import Policy
 from plans.errors import Refusal
 from plans.phases import Planned
-from plans.records import TABLES, Due, Release, Run
+from plans.records import CHECKED, TABLES, Due, Release, Run
 from plans.rule_events import ApprovalRefused
 from plans.steps import Manual
 
@@ -226,7 +227,8 @@ class Process(RuleBasedStateMachine):
             return
         self.begun[number] = [(move.step, place) for place in move.places]
         assert move.places, "a step on no host would never end"
-        assert not before.question or before.aborting
+        assert not before.open or before.aborting or move.step.by_hand
+        assert not {question.step for question in before.open} & {move.step.number} or before.aborting
         if not before.begun:
             assert self.board.environment(before.environment).locked is None
 
@@ -251,8 +253,8 @@ class Process(RuleBasedStateMachine):
                 fails = bool(trouble) and step.phase == "deploy" and not run.forgiven
                 self.end(number, 0, "failed" if fails else "ok")
             if run.question and not run.aborting:
-                choices = run.question.choices
-                self.runs.decide(number, trouble if trouble in choices else choices[0], by=ADMIN)
+                choices, asked = run.question.choices, run.question.number
+                self.runs.decide(number, trouble if trouble in choices else choices[0], by=ADMIN, question=asked)
             if self.board.run(number).active:
                 self.decide(number)
 
@@ -264,14 +266,15 @@ class Process(RuleBasedStateMachine):
             return
         if run.aborting == "now":
             result = "aborted"
-        elif isinstance(step.step, Manual):
+        elif isinstance(step.step, Manual | ManualCheck):
+            choices = CHECKED if step.by_hand else ("done", "failed")
             answer = run.answers.get(step.number)
-            if answer is not None and answer.choice in ("done", "failed"):
-                result = {"done": "ok"}.get(answer.choice, "failed")
+            if answer is not None and answer.choice in choices:
+                result = "ok" if answer.choice == choices[0] else "failed"
             elif run.aborting:
                 result = "aborted"
             else:
-                self.ask(run, step, ("done", "failed"))
+                self.ask(run, step, choices)
                 return
         elif result == "errored" and run.kind == "promotion" and step.phase == "deploy" and run.question is None:
             self.ask(run, step, ("wait", "stop"))
@@ -292,18 +295,18 @@ class Process(RuleBasedStateMachine):
         )
 
     def ask(self, run: Run, step: Planned, choices: tuple[str, ...]) -> None:
-        if run.question is None:
+        if all(question.step != step.number for question in run.open):
             pause(self.board, run, step.number, "It needs you.", choices, "admins")
 
     @precondition(lambda self: any(run.question for run in self.active()))
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
         run = data.draw(st.sampled_from([run for run in self.active() if run.question]))
-        assert run.question
-        choice = data.draw(st.sampled_from([*run.question.choices, "nonsense"]))
-        told = self.attempt(lambda: self.runs.decide(run.number, choice, by=ADMIN, question=run.question.number))
+        asked = data.draw(st.sampled_from(run.open), label="question")
+        choice = data.draw(st.sampled_from([*asked.choices, "nonsense"]))
+        told = self.attempt(lambda: self.runs.decide(run.number, choice, by=ADMIN, question=asked.number))
         assert told is (choice != "nonsense")
-        again = self.attempt(lambda: self.runs.decide(run.number, choice, by=OTHER, question=run.question.number))
+        again = self.attempt(lambda: self.runs.decide(run.number, choice, by=OTHER, question=asked.number))
         assert not again, "a second press of the same button"
 
     @precondition(lambda self: self.active())
@@ -379,8 +382,8 @@ class Process(RuleBasedStateMachine):
                 while self.begun[number]:
                     self.end(number, 0, "ok")
             for run in self.active():
-                if run.question and not run.aborting:
-                    self.runs.decide(run.number, run.question.choices[0], by=ADMIN)
+                for question in () if run.aborting else run.open:
+                    self.runs.decide(run.number, question.choices[0], by=ADMIN, question=question.number)
                 if self.board.run(run.number).active:
                     self.decide(run.number)
         assert not self.active(), "a run is stuck"

@@ -122,4 +122,4 @@ class Witness:
             self._unclean[run.number] = run.unclean
             if over := self._over.get(run.number):
                 assert (run.verdict, run.reason, run.finished) == (over.verdict, over.reason, over.finished)
-                assert (run.steps, run.unclean, run.question) == (over.steps, over.unclean, None)
+                assert (run.steps, run.unclean, run.open) == (over.steps, over.unclean, ())

@@ -7,7 +7,7 @@ import pytest
 from builders import Command, Story, begun, finished, paused, plan, planned
 
 from plans import events as e
-from plans.checks import Http, HttpCheck, RunCheck
+from plans.checks import Healthy, Http, HttpCheck, ManualCheck, RunCheck
 from plans.engine import Ask, Finish, Move, Perform, StartOver, Wait, WaitUntil, outcome_in
 from plans.machinery import PowerOn
 from plans.phases import Given, Plan, Planned
@@ -160,6 +160,95 @@ class TestGroups:
     def test_the_last_group_ends_the_run(self) -> None:
         story = begin().step(self.STEPS).step(self.STEPS).step(self.STEPS, "failed")
         assert said(story.move(self.STEPS)) == "failed: “Step 3” failed on web: exit 1"
+
+
+class TestChecksByHand:
+    """Manual checks of a group that stand next to each other are open together."""
+
+    LOOK = ManualCheck(name="Look", manual="Look at it.")
+    STEPS = plan(
+        planned(1, "test", group="deep"),
+        planned(2, "test", "", group="deep", step=LOOK),
+        planned(3, "test", "", group="deep", step=Healthy(LOOK)),
+        planned(4, "test", group="deep"),
+        planned(5, "test", "", group="deep", step=LOOK),
+        planned(6, "test", "", group="later", step=LOOK),
+    )
+
+    def asked(self, *numbers: int) -> Story:
+        """The first check is done, and these are asked."""
+        story = begin().step(self.STEPS)
+        for number in numbers:
+            move = story.move(self.STEPS)
+            assert isinstance(move, Perform)
+            assert move.step.number == number
+            story.start(move).tell(paused(1, number, number - 1, ("pass", "fail"), "testers"))
+        return story
+
+    def answered(self, story: Story, number: int, choice: str = "pass") -> Story:
+        return story.tell(e.RunDecided(run=1, step=number, choice=choice, question=number - 1))
+
+    def done(self, story: Story, number: int, outcome: str = "ok") -> Story:
+        return story.tell(finished(1, number, "", 1, outcome))
+
+    def test_the_next_one_is_asked_while_the_first_waits_and_what_is_no_check_by_hand_waits(self) -> None:
+        assert said(self.asked(2).move(self.STEPS)) == "3 #1"
+        assert said(self.asked(2, 3).move(self.STEPS)) == "wait"
+
+    @pytest.mark.parametrize(("first", "second"), [(2, 3), (3, 2)])
+    def test_they_are_answered_in_any_order(self, first: int, second: int) -> None:
+        story = self.answered(self.asked(2, 3), first)
+        assert said(story.move(self.STEPS)) == f"{first} ~#1"
+        assert said(self.done(story, first).move(self.STEPS)) == "wait"
+        assert said(self.answered(story, second).move(self.STEPS)) == f"{second} ~#1"
+        assert said(self.done(story, second).move(self.STEPS)) == "4 web#1"
+
+    def test_two_answers_at_once_are_both_gone_on_with(self) -> None:
+        story = self.answered(self.answered(self.asked(2, 3), 3, "fail"), 2)
+        assert said(story.move(self.STEPS)) == "2 ~#1"
+        assert said(self.done(story, 2).move(self.STEPS)) == "3 ~#1"
+
+    def test_the_verdict_of_the_group_waits_for_all_of_them(self) -> None:
+        story = self.done(self.answered(self.asked(2, 3), 2, "fail"), 2, "failed")
+        assert said(story.move(self.STEPS)) == "wait"
+        self.done(self.answered(story, 3), 3).step(self.STEPS)
+        assert said(story.move(self.STEPS)) == "5 #1"
+        story.step(self.STEPS)
+        assert said(story.move(self.STEPS)) == "failed: “Step 2” failed: exit 1"
+
+    def test_the_next_group_is_not_asked_before_its_time(self) -> None:
+        story = self.asked(2)
+        self.done(self.answered(story, 2), 2).step(self.STEPS).step(self.STEPS)
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        story.start(move).tell(paused(1, 5, 2, ("pass", "fail"), "testers"))
+        assert said(story.move(self.STEPS)) == "wait"
+
+    def test_what_a_crash_left_between_its_beginning_and_its_question_is_asked(self) -> None:
+        story = self.asked(2)
+        move = story.move(self.STEPS)
+        assert isinstance(move, Perform)
+        assert said(story.start(move).move(self.STEPS)) == "3 ~#1"
+
+    def test_a_stop_ends_all_of_them(self) -> None:
+        story = self.asked(2, 3).tell(ABORT)
+        assert said(story.move(self.STEPS)) == "2 ~#1"
+        assert said(self.done(story, 2, "aborted").move(self.STEPS)) == "3 ~#1"
+        assert said(self.done(story, 3, "aborted").move(self.STEPS)) == "aborted: “Step 2” aborted"
+
+    def test_on_several_hosts_one_answer_is_enough(self) -> None:
+        steps = plan(planned(1, "test", "web", "web/2", group="deep", step=self.LOOK))
+        story = begin()
+        move = story.move(steps)
+        assert isinstance(move, Perform)
+        story.start(move).tell(paused(1, 1, 1, ("pass", "fail"), "testers"))
+        assert said(story.move(steps)) == "wait"
+        assert said(story.answer("pass").move(steps)) == "1 ~web#1 ~web/2#1"
+
+    def test_one_role_has_one_list_and_another_role_another(self) -> None:
+        story = self.asked(2, 3).tell(paused(1, 5, 3, ("pass", "fail"), "admins"))
+        assert [(question.number, question.among) for question in story.run().open] == [(1, 1), (2, 1), (3, 3)]
+        assert [key for key in story.outbox if "/question/" in key] == ["run/1/question/1", "run/1/question/3"]
 
 
 class TestAnswers:

@@ -99,7 +99,7 @@ class TestInTheWay:
         [
             ([], [EnvironmentState(name="staging")], ""),
             ([ran(1, "rehearsal", "")], [], "run 1 (rehearsal) is on staging"),
-            ([ran(1, "rehearsal", "", question=ASKS)], [], "run 1 (rehearsal) waits for an answer on staging"),
+            ([ran(1, "rehearsal", "", open=(ASKS,))], [], "run 1 (rehearsal) waits for an answer on staging"),
             ([ran(1, "rehearsal")], [], ""),
             ([ran(1, "rehearsal", "", "crm-staging", machines=("vm-1",))], [], "run 1 (rehearsal) is on crm-staging"),
             ([ran(1, "promotion", "", "prod")], [], "run 1 (promotion) is on prod"),
