@@ -301,7 +301,7 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-_BESIDES: dict[str, Any] = dict.fromkeys(("digest", "lookout", "restore_test_max_age"), "") | {
+_BESIDES: dict[str, Any] = dict.fromkeys(("approvals_expire", "digest", "lookout", "restore_test_max_age"), "") | {
     "freezes": (),
     "office_hours": None,
 }

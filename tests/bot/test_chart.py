@@ -1,7 +1,9 @@
 """The digest's picture: a bar a week whose height is its deployments, and what failed told apart."""
 
 import io
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -65,3 +67,17 @@ def test_any_number_of_weeks_fits(count: int) -> None:
 
 def test_quiet_weeks_are_drawn_too() -> None:
     assert heights(drawn(week(0, 0), week(1, 0)), GOOD, 2) == [0, 0]
+
+
+def test_the_picture_of_the_readme_is_one_of_these(tmp_path: Path) -> None:
+    """A checkout that has it keeps it, so that a test run leaves no change behind."""
+    busy = {"lead_time": 30000.0, "rehearsed": 5, "nights": 7, "nights_passed": 7}
+    counts = [(3, 0, 4), (5, 1, 3), (4, 0, 4), (0, 0, 1), (6, 2, 3), (7, 0, 5), (5, 0, 5), (8, 1, 5)]
+    weeks = [week(n, many, failed, first_pass=passed, **busy) for n, (many, failed, passed) in enumerate(counts)]
+    picture = tmp_path / "digest.png"
+    picture.write_bytes(chart(weeks, ZoneInfo("Europe/Berlin")))
+    kept = Path(__file__).parents[2] / "docs" / "digest.png"
+    if not kept.exists():
+        shutil.copy(picture, kept)
+    for each in (picture, kept):
+        assert Image.open(each).size == (WIDTH, HEIGHT)

@@ -18,6 +18,7 @@ from plans import events as e
 from plans.errors import Refusal
 from plans.evidence import evidence
 from plans.gates import Gate
+from plans.rule_events import PromotionForced
 
 DIGEST = "ab" * 32
 EVIL = "<script>alert(1)</script>"
@@ -136,6 +137,23 @@ def test_a_refusal_and_who_asked_are_there(board: Board, told: Callable[[], Text
     hand_off(board)
     board.record("U02ADMIN", e.PromotionRefused(release="R-1", gates=("not_rehearsed", "frozen")))
     assert "U02ADMIN promotion.refused release: R-1 gates: not_rehearsed, frozen" in told().text
+
+
+@pytest.mark.parametrize(
+    ("forced", "said"),
+    [
+        ((), "Gates all open when it began"),
+        (("frozen",), "Gates past frozen, in an emergency ; all others open when it began"),
+    ],
+)
+def test_a_promotion_tells_with_which_gates_it_began(
+    board: Board, told: Callable[[], Text], forced: tuple[str, ...], said: str
+) -> None:
+    hand_off(board)
+    if forced:
+        board.record("U02ADMIN", PromotionForced(release="R-1", gates=forced, reason="customers cannot pay"))
+    board.record("U02ADMIN", e.RunStarted(run=1, kind="promotion", release="R-1", environment="prod", plans="p"))
+    assert said in told().text
 
 
 def test_gates_are_shown_as_they_were_judged(board: Board, tmp_path: Path) -> None:

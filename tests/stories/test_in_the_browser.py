@@ -1,13 +1,15 @@
 """A visitor at the lab's page: a hand-off, a rehearsal and a promotion, in a real browser."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 from browser import Browser, browser
 from stories.house import House
 
 from bot.story import Evening
 
-PICTURE = Path(__file__).parents[2] / "docs" / "thread.png"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_a_hand_off_a_rehearsal_and_a_promotion(house: House, tmp_path: Path) -> None:
@@ -41,7 +43,9 @@ def test_a_hand_off_a_rehearsal_and_a_promotion(house: House, tmp_path: Path) ->
         assert evening.version("prod", "web") == "2.4.1"
         _opens_thread(window, evening, 1, "U02ADMIN")
         window.waits(lambda: "passed, clean" in window.text("thread-messages").lower(), "the finished rehearsal")
-        _keeps(window, tmp_path)
+        _keeps(window, tmp_path, "thread.png")
+        assert window.complaints() == []
+        _reads_the_report(window, evening, tmp_path)
         assert window.complaints() == []
 
 
@@ -52,11 +56,28 @@ def _opens_thread(window: Browser, evening: Evening, run: int, user: str) -> Non
     window.find("thread-messages")
 
 
-def _keeps(window: Browser, folder: Path) -> None:
-    """The picture for the README; a checkout that has one keeps it, so that a test run leaves no change behind."""
-    taken = folder / "thread.png"
+def _reads_the_report(window: Browser, evening: Evening, folder: Path) -> None:
+    """As an auditor who opens the file from the thread."""
+    evening.types("U02ADMIN", "/promote report R-1")
+    page = evening.soon(lambda: _reports(evening), "no report in the thread")[0]
+    file = folder / "R-1.html"
+    file.write_bytes(evening.desk.downloads(page["id"]))
+    window.opens(file.as_uri())
+    said = window.text("body > header")
+    assert "webshop 2.4.1" in said
+    assert "On prod: deployed, tested and watched (run 2)" in said
+    _keeps(window, folder, "report.png")
+
+
+def _reports(evening: Evening) -> list[dict[str, Any]]:
+    files = [file for reply in evening.thread(2).replies for file in reply.files]
+    return [file for file in files if file["name"].endswith(".html")]
+
+
+def _keeps(window: Browser, folder: Path, name: str) -> None:
+    """A picture for the README; a checkout that has one keeps it, so that a test run leaves no change behind."""
+    taken = folder / name
     window.shoots(taken)
     assert taken.stat().st_size > 20_000
-    if not PICTURE.exists():
-        PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_bytes(taken.read_bytes())
+    if not (DOCS / name).exists():
+        shutil.copy(taken, DOCS / name)
