@@ -27,7 +27,7 @@ def test_a_whole_rehearsal_and_a_reset(house: House) -> None:
 
     end = evening.finished(run)
     assert (end["verdict"], end["clean"]) == ("passed", True)
-    assert {record["data"]["phase"] for record in evening.records("step.started", run=run)} == set(PHASES)
+    assert {record["data"]["phase"] for record in evening.records("step.started", run=run)} == {*PHASES, "undo"}
     assert outcomes(evening, run, "Restore the orders") == {"db": "ok"}
     password = (house.folder / "keys" / "guest-password").read_text().strip()
     kept = [file for file in (house.folder / "var").rglob("*") if file.is_file()]
