@@ -196,16 +196,19 @@ class Materials:
             restarts=len(run.restarts),
             own=run.own,
             attempts=attempts(runs, run.release, run.environment, run.number) if run.release else (),
-            rehearsal=self.baseline(run.release, run.environment) if run.release else None,
+            rehearsal=self.baseline(run.release, run.environment, run.number) if run.release else None,
             waived=self._waived(run),
             lookout=self._lookout(run),
             paid=self._paid(run),
             forbidden=self._settings.config.packages.forbidden_content,
         )
 
-    def baseline(self, release: str, prod: str) -> int | None:
-        """The rehearsal whose prod a promotion starts from; None where this release has been at prod since."""
-        found = attempts(self._board.table(Run), release, prod)
+    def baseline(self, release: str, prod: str, before: float = float("inf")) -> int | None:
+        """The rehearsal whose prod a promotion starts from; None where this release has been at prod since.
+
+        `before`: for the run of that number, whose own doings do not change what it is made of.
+        """
+        found = attempts(self._board.table(Run), release, prod, before)
         over = any(self._board.run(number).finished for number in found)
         return None if over else self._board.release(release).rehearsal
 

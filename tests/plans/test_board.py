@@ -225,10 +225,11 @@ class TestProd:
         story = Story().tell(handed_off(), started(1, "promotion", environment="prod")).step(steps).finish(steps)
         assert self.deployed(story) == ("R-1",)
 
-    def test_the_one_before_is_there_again_after_a_rollback(self) -> None:
+    @pytest.mark.parametrize("kind", ["rollback", "revert"])
+    def test_the_one_before_is_there_again_after_either_way_back(self, kind: str) -> None:
         story = self.promote(self.promoted().end("passed"), "R-2", 2).end("aborted", 2)
         assert self.deployed(story) == ("R-1", "R-2")
-        story.tell(started(3, "rollback", environment="prod", release="R-2"))
+        story.tell(started(3, kind, environment="prod", release="R-2"))
         assert self.deployed(story.end("passed", 3)) == ("R-1",)
 
     def test_a_rollback_that_failed_brings_nothing_back(self) -> None:

@@ -136,3 +136,9 @@ def test_weeks_are_side_by_side_and_share_nothing() -> None:
     found = weekly([handed_off("R-1", -48)], runs, MONDAY + timedelta(weeks=2), 3, [("R-1", at(0))])
     assert [each.deployments for each in found] == [1, 1, 1]
     assert [each.escapes for each in found] == [0, 1, 0]
+
+
+def test_a_revert_is_a_recovery_and_makes_the_promotion_a_failed_change() -> None:
+    promoted = ended(3, "promotion", "R-1", 9, "errored", steps=steps(deploy=8))
+    found = week([promoted, ended(4, "revert", "R-1", 11)])
+    assert (found.deployments, found.failed_changes, found.time_to_recover) == (1, 1, 2 * 3600)
