@@ -1,6 +1,6 @@
 """Touches approvals for `/promote`: a further admin's yes or no to a promotion."""
 
-from bot.blocks import line
+from bot.blocks import line, person
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.words import Form
@@ -42,6 +42,10 @@ def _approve(deck: Deck, asked: Asked) -> Answer:
         if asked.request.name and not plans.startswith(asked.request.name):
             message = f"Since that question was asked, something of {release.id} was changed: it is void."
             raise Refusal("question_void", message, f"Look at it again, then type: /promote approve {release.id}")
+        before = _approval(deck, release)
+        if before is not None and before.refused:
+            message = f"{person(before.refused_by)} refused {release.id}: {before.refused}."
+            raise Refusal("was_refused", message, f"Who promotes it asks anew: /promote {release.id}")
         if by in approved(deck, release):
             return blocks.said(f"You approved {release.id} before: it counts once. {_standing(deck, release)}")
         board.record(by, ApprovalGiven(release=release.id, digest=release.digest, plans=plans))

@@ -155,7 +155,9 @@ def test_a_no_ends_what_was_approved_and_is_asked_anew(opened: Callable[[str], D
     told = deck.types(ADMIN2, "/promote refuse R-1 not on a Friday")
     assert "is refused, with your reason. It is not scheduled any more." in told
     assert deck.records("promotion.unscheduled")[0]["reason"] == f"refused by <@{ADMIN2}>: not on a Friday"
-    assert "refused by" in deck.types(ADMIN, "/promote R-1")
+    assert "was_refused" in deck.types(ADMIN2, "/promote approve R-1")
+    assert len(deck.records("approval.given")) == 1
+    assert "refused by" in deck.types(ADMIN, "/promote R-1")  # which asks anew
     deck.types(ADMIN2, "/promote approve R-1")
     assert "Run 2 started" in deck.types(ADMIN, "/promote R-1")
 

@@ -8,8 +8,8 @@ from builders import DIGEST, NOW
 from msgspec.structs import replace
 
 from plans.environment import Policy
-from plans.gates import EMERGENCY_OPENS, Case, Gate, Moved, gates, shut
-from plans.records import EnvironmentState, Freeze, Release, Run
+from plans.gates import EMERGENCY_OPENS, Case, Gate, Moved, gates, moved, shut
+from plans.records import EnvironmentState, Freeze, Release, Run, Seen
 from plans.rule_records import Approval, Difference, Escape, Outside
 
 
@@ -252,3 +252,31 @@ def test_an_emergency_opens_the_three_gates_that_it_may_and_no_other(
 ) -> None:
     assert {"frozen", "rehearsal_too_old", "approvals_missing"} == EMERGENCY_OPENS
     assert [gate.code for gate in shut(of, emergency=True)] == ([] if code in EMERGENCY_OPENS else [code])
+
+
+THEN = {"schema db": "a", "packages web": "p", "packages web/2": "p"}
+
+
+@pytest.mark.parametrize(
+    ("run", "now", "warn", "expected"),
+    [
+        (9, THEN, (), ()),
+        (9, THEN | {"schema db": "b"}, (), ("schema db",)),
+        (9, THEN | {"schema db": "b", "packages web/2": "q"}, ("packages",), ("schema db",)),
+        (9, THEN | {"packages web": "q", "packages web/2": "q"}, ("packages",), ()),
+        (9, {"schema db": "a"}, (), ()),  # what was not asked for since has not moved
+        (9, THEN | {"crontabs web": "new"}, (), ()),  # nor has what the rehearsal did not ask for
+        (3, THEN | {"schema db": "b"}, (), None),  # nobody has looked since the rehearsal itself
+    ],
+)
+def test_prod_has_moved_where_a_fact_that_blocks_is_not_what_the_rehearsal_saw(
+    run: int, now: dict[str, str], warn: tuple[str, ...], expected: tuple[str, ...] | None
+) -> None:
+    rehearsal = replace(REHEARSAL, facts={"confirm/prod": THEN})
+    seen = Seen(run=run, phase="lookout", at=at(timedelta(hours=1)), digests=now)
+    found = moved(rehearsal, EnvironmentState(name="prod", seen={"webshop": seen}), "webshop", warn)
+    assert (None if found is None else found.facts) == expected
+
+
+def test_of_a_prod_that_nobody_has_looked_at_nothing_is_said() -> None:
+    assert moved(REHEARSAL, EnvironmentState(name="prod"), "webshop", ()) is None
