@@ -11,6 +11,7 @@ from bot.config import Settings
 from bot.inspections import inspection, mend_inspections, open_inspection
 from bot.nights import Nights
 from bot.promotions import Promotions
+from bot.reminders import Reminders
 from bot.runs import AGAIN, Runs
 from bot.sweeps import Sweeper
 from bot.weekly import Weekly
@@ -44,6 +45,7 @@ class Clock:
         )
         self._stopping = threading.Event()
         self._nights = Nights(board, settings, runs, self._at)
+        self._reminders = Reminders(board, settings, self._at)
         self._weekly = Weekly(board, settings)
         runs.wake = self.wake
 
@@ -61,6 +63,7 @@ class Clock:
                     self._arm_inspection(state.inspection)
                 self._arm_sweep(state.name)
             self._nights.arm()
+            self._reminders.arm()
         self._at("week", self._board.now(), lambda: self._week(at_start=True))
         self._at("reviews", self._board.now(), self._remind)
 
@@ -94,6 +97,7 @@ class Clock:
 
     def _heard(self, entry: Entry) -> None:
         self._nights.heard(entry)
+        self._reminders.heard(entry)
         match entry.event:
             case PromotionScheduled(release=release, at=at):
                 self._arm_promotion(release, at)

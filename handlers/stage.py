@@ -15,6 +15,7 @@ from handlers.differences import waivers
 from handlers.envelopes import Metadata
 from handlers.handoff import newest, on_prod, open_form, release_row
 from handlers.inspect import VERBS as INSPECT
+from handlers.manual import VERBS as MANUAL
 from handlers.words import Form, Request
 from plans.errors import Refusal
 from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
@@ -326,6 +327,7 @@ STAGE = verbs(
     ),
     *INSPECT,
     *DIFFERENCES,
+    *MANUAL,
     Verb(
         Form("status", (), "/stage status"), "What runs, and how each environment is.", EVERYBODY, _status, at_once=True
     ),

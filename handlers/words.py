@@ -38,6 +38,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     emergency: str = ""
     source: str = ""
     name: str = ""
+    person: str = ""
     file: str = ""
     digest: str = ""
     at: datetime | None = None
@@ -110,6 +111,7 @@ def _unknown(command: str, forms: Mapping[str, Form], verb: str) -> Refusal:
 _RELEASE = re.compile(r"(?:r-?)?([0-9]{1,9})", re.ASCII)
 _ESCAPE = re.compile(r"(?:e-?)?([0-9]{1,9})", re.ASCII)
 _RUN = re.compile(r"#?([0-9]{1,9})(?:/([0-9]{1,9}))?", re.ASCII)
+_PERSON = re.compile(r"<?@?([UW][A-Z0-9]{2,})(?:\|[^>]*)?>?", re.ASCII)
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 
 _Found = dict[str, Any]
@@ -240,6 +242,27 @@ def _name(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
     return after
 
 
+def _check(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """A manual check's name or number, which may have stood behind the run's: 3/2."""
+    if found.get("question"):
+        found["name"] = str(found.pop("question"))
+        return rest
+    return _name(rest, found, around, usage)
+
+
+def _person(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
+    """Somebody who is mentioned, or their id."""
+    word, after = split(rest)
+    mentioned = _PERSON.fullmatch(word)
+    if mentioned:
+        found["person"] = mentioned[1]
+        return after
+    if word:
+        message = f"“{short(word)}” is nobody whom Slack knows by that."
+        raise Refusal("bad_person", message, f"Type @ and choose the name that Slack offers. Type: {usage}")
+    return rest
+
+
 def _escape(rest: str, found: _Found, around: Surroundings, usage: str) -> str:
     word, after = split(rest)
     number = _ESCAPE.fullmatch(token(word))
@@ -315,13 +338,23 @@ _READERS = {
     "checkable": _checkable,
     "day": _day,
     "name": _name,
+    "check": _check,
+    "person": _person,
     "escape": _escape,
     "subject": _subject,
     "emergency": _emergency,
     "asked": _asked,
     "reason": _reason,
 }
-_FIELDS = {"in": "environment", "until": "at", "day": "at", "escape": "name", "subject": "name", "reason": "text"}
+_FIELDS = {
+    "in": "environment",
+    "until": "at",
+    "day": "at",
+    "check": "name",
+    "escape": "name",
+    "subject": "name",
+    "reason": "text",
+}
 _CALLED = {
     "release": "a release, R-1 say",
     "run": "the number of a run",
@@ -329,6 +362,8 @@ _CALLED = {
     "source": "an address or a path",
     "day": "until and a date, until 2026-12-24 say",
     "name": "a name",
+    "check": "a check, by its number or name",
+    "person": "a person, @NAME",
     "escape": "an escaped defect, E-1 say",
     "subject": "what it is of, R-1 or prod say",
     "reason": "a reason",

@@ -180,6 +180,16 @@ class DeckRoom:
             RunPaused(run=run, step=9, why="“Add the column” failed", question=number, choices=choices, role=role),
         )
 
+    def checks(self, run: int, *numbers: int) -> None:
+        """Manual checks of the run are open, numbered as they are named."""
+        for number in numbers or (1,):
+            self.happens(
+                StepStarted(run=run, phase="test", step=20 + number, name=f"Look {number}", host=None, attempt=1),
+                RunPaused(
+                    run=run, step=20 + number, why="Look.", question=number, choices=("pass", "fail"), role="testers"
+                ),
+            )
+
     def ends(self, run: int, verdict: str = "passed", reason: str = "") -> None:
         self.happens(RunFinished(run=run, verdict=verdict, clean=self.board.run(run).clean, reason=reason))
 

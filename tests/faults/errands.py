@@ -329,6 +329,7 @@ WITHOUT = {
     **dict.fromkeys(
         (
             "inspection.opened", "inspection.closed", "restore_test.missed", "restore_test.overdue", "review.reminded",
+            "run.reminded",
             "week.over",
         ),
         "the clock's, which arms them again from the board",

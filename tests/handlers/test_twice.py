@@ -66,6 +66,11 @@ def asking(deck: DeckRoom) -> None:
     deck.asks(1, choices=("retry", "abort"))
 
 
+def checking(deck: DeckRoom) -> None:
+    running(deck)
+    deck.checks(1)
+
+
 def doubted(deck: DeckRoom) -> None:
     rehearsed(deck)
     deck.happens(IsolationJudged(run=1, verdict="unproved", evidence=("a GPU",), doubts=("web: a GPU",)))
@@ -144,6 +149,7 @@ class Case:
 
 
 TYPED = {
+    "stage assign": Case("/stage assign 1 1 <@U03TESTER>", "already_assigned", "check.assigned", checking),
     "handoff": Case("/handoff {drops}/webshop-2.4.1.zip", "are R-1 already", "package.handed_off"),
     "handoff withdraw": Case("/handoff withdraw R-1 no", "already_withdrawn", "release.withdrawn", released),
     "stage run": Case("/stage run R-1", "already_running", "run.started", released),
