@@ -318,7 +318,7 @@ WITHOUT = {
     **dict.fromkeys(
         (
             "approval.asked", "approval.refused", "check.assigned", "difference.disposed", "inspection.entered",
-            "promotion.forced", "promotion.left",
+            "promotion.forced", "promotion.left", "report.asked",
         ),
         "one command's one record, as those of freeze.set and waiver.given are",
     ),
