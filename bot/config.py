@@ -164,7 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def unverified(self, environment: str) -> tuple[str, ...]:
         """A warning for each vCenter of that environment whose certificate is not verified: every run on it says so."""
-        used = dict.fromkeys(host.vcenter for host in self.environments[environment].named().values())
+        used = dict.fromkeys(host.vcenter for host in self.environments[environment].machines().values())
         return tuple(
             f"vCenter {name} ({vcenter.host}) is NOT VERIFIED (verify: false): whoever answers there is believed"
             for name, vcenter in self.config.vcenters.items()
@@ -277,7 +277,7 @@ def _passwords(config: Configuration) -> Iterator[str]:
     yield from (config.slack.bot_token, config.slack.app_token)
     yield from (vcenter.password for vcenter in config.vcenters.values())
     for environment in config.environments.values():
-        yield from (host.guest.password for host in environment.named().values() if host.guest)
+        yield from (host.guest.password for host in environment.machines().values() if host.guest)
 
 
 def _warnings(config: Configuration) -> Iterator[str]:

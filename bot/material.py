@@ -19,6 +19,7 @@ from plans.records import Run
 from plans.restoring import MakeAnew
 from plans.reverting import Ways, attempts
 from plans.rule_records import Escape, Tried, Waiver
+from plans.stand_ins import limits
 from vmops.perform import Performer
 from vmops.transport import Trouble
 
@@ -89,11 +90,11 @@ class Materials:
 
     def cautions(self, environment: str) -> tuple[str, ...]:
         """What weakens every run on an environment, said on each one's message."""
-        return self._settings.unverified(environment)
+        return (*self._settings.unverified(environment), *limits(self.target(environment)))
 
     def shell(self, at: At) -> str:
         """The shell of a host: sh or powershell."""
-        host = self.target(at.environment).named().get(at.host)
+        host = self.target(at.environment).machines().get(at.host)
         return host.shell if host else "sh"
 
     def suffix(self, digest: str) -> str:
@@ -121,7 +122,7 @@ class Materials:
             run.steps[step.number] for step in steps if isinstance(step.step, MakeAnew) and step.number in run.steps
         ]
         changing = {name for record in clones for name, host in record.hosts.items() if not host.outcome}
-        for name, host in self.target(run.environment).named().items():
+        for name, host in self.target(run.environment).machines().items():
             if name in changing or f"{host.vcenter}/{host.vm}" in run.machines:
                 continue
             try:
@@ -139,7 +140,7 @@ class Materials:
     def _identities(self, environment: str, performer: Performer, strict: bool) -> dict[str, str]:
         """The names of the environment's hosts, by their machines' identities."""
         found = {}
-        for name, host in self.target(environment).named().items():
+        for name, host in self.target(environment).machines().items():
             try:
                 found[performer.identity(At(environment, name))] = name
             except Trouble as trouble:

@@ -76,6 +76,7 @@ def _environment(path: str, name: str, environment: Environment, vcenters: Mappi
     for at, host in _hosts(path, environment):
         if host.vcenter and host.vcenter not in vcenters:
             yield Problem(f"{at}.vcenter", f"there is no vCenter {host.vcenter}.", _there(vcenters))
+    yield from _beside(path, name, environment)
     for key, steps in (("restore", environment.restore), ("backup", environment.backup)):
         for i, step in enumerate(steps):
             yield from _role(f"{path}.{key}[{i}].on", step.on, name, environment)
@@ -93,6 +94,28 @@ def _hooks(path: str, name: str, environment: Environment) -> Iterator[Problem]:
             for field, role in (("on", hook.on), ("for", hook.for_)):
                 if role:
                     yield from _role(f"{path}.{key}[{i}].{field}", role, name, environment)
+
+
+def _beside(path: str, name: str, environment: Environment) -> Iterator[Problem]:
+    """What stands for neighbours: each is called by its own name, on machines of its own."""
+    names = [*environment.hosts, *environment.named(), "runner"]
+    vms = [(host.vcenter, host.vm) for host in environment.named().values()]
+    for i, one in enumerate(environment.infrastructure):
+        at = f"{path}.infrastructure[{i}]"
+        yield from _named(f"{at}.name", one.name, "infrastructure")
+        if one.name in names:
+            yield Problem(f"{at}.name", f"something is called {one.name} there already.", "Give it another name.")
+        if (one.vcenter, one.vm) in vms:
+            yield Problem(f"{at}.vm", f"{one.vm} is a machine of {name} already.", "Name each VM once.")
+        names.append(one.name)
+        vms.append((one.vcenter, one.vm))
+    emulators = [one.name for one in environment.emulators]
+    for i, emulator in enumerate(environment.emulators):
+        at = f"{path}.emulators[{i}]"
+        if emulators.index(emulator.name) != i:
+            yield Problem(f"{at}.name", f"two emulators are called {emulator.name}.", "Rename one.")
+        if emulator.on not in environment.hosts:
+            yield Problem(f"{at}.on", f"{name} has no role {emulator.on}.", _there(environment.hosts))
 
 
 def _cloned(path: str, step: RestoreClone, environment: Environment) -> Iterator[Problem]:
@@ -121,6 +144,11 @@ def _app(path: str, name: str, app: App, environments: Mapping[str, Environment]
         if side in environments and environments[side].inspection is not None:
             hint = f"Only a staging may be looked at: take it out, or put it under environments.{app.staging}."
             yield Problem(f"environments.{side}.inspection", f"{side} is no staging: nobody is let in there.", hint)
+    for side in (app.prod, app.qa):
+        if side in environments and (environments[side].infrastructure or environments[side].emulators):
+            key = "infrastructure" if environments[side].infrastructure else "emulators"
+            hint = f"Put it under environments.{app.staging}."
+            yield Problem(f"environments.{side}.{key}", f"only a staging has {key}, and {side} is none.", hint)
     for where, host in _hosts(at, staging):
         if not host.vm:
             yield Problem(where, f"it is a host of the staging of {name} and has no vm.", "Name its vcenter and vm.")
@@ -219,6 +247,7 @@ def _hosts(path: str, environment: Environment) -> Iterator[tuple[str, Host]]:
             yield f"{path}.hosts.{role}", listed
         else:
             yield from ((f"{path}.hosts.{role}[{i}]", host) for i, host in enumerate(listed))
+    yield from ((f"{path}.infrastructure[{i}]", one) for i, one in enumerate(environment.infrastructure))
 
 
 def _named(path: str, name: str, what: str) -> Iterator[Problem]:

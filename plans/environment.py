@@ -5,11 +5,12 @@ from typing import Literal
 import msgspec
 
 from plans.calendars import Freeze, OfficeHours, time_of_day, weekly_time
-from plans.checks import Check
+from plans.checks import Check, ManualCheck
 from plans.facts import Fact
 from plans.hooks import Hook, Maintenance
 from plans.inspections import Inspecting
 from plans.isolation import Isolation
+from plans.neighbours import Emulator
 from plans.quantities import Duration
 from plans.restoring import RestoreStep
 from plans.steps import Run
@@ -89,11 +90,32 @@ class Host(Config, frozen=True, kw_only=True):
         return self.protect or ("snapshot" if self.vm else "attested")
 
 
+class Neighbour(Host, frozen=True, kw_only=True):
+    """A VM beside staging's hosts on the isolated network: a domain controller, DNS, NTP, a mail sink. A way in is
+    optional; `health` is asked on the machine itself.
+    """
+
+    name: str
+    health: tuple[Check, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.vm or not self.vcenter:
+            raise ValueError("infrastructure is a VM: vcenter and vm are wanted")
+        if self.ssh and self.guest:
+            raise ValueError("one way in is enough: ssh or guest")
+        if self.protect:
+            raise ValueError("protect is for hosts of prod")
+        if self.health and not (self.ssh or self.guest):
+            raise ValueError("health is asked on the machine itself: it needs a way in, ssh or guest")
+        if any(isinstance(check, ManualCheck) or check.on != self.name for check in self.health):
+            raise ValueError(f"health is asked by itself on the machine: on: {self.name}")
+
+
 class Environment(Config, frozen=True, kw_only=True):
     """`hosts`: role to a host or a list of hosts, in the order in which `serial` goes through them.
 
     `drain` takes a host out of use before a package changes it, `undrain` puts it back; `maintenance` stands around all
-    of it and the tests.
+    of it and the tests. `infrastructure` and `emulators` stand for what cannot come along to staging.
     """
 
     hosts: dict[str, Host | tuple[Host, ...]]
@@ -105,6 +127,8 @@ class Environment(Config, frozen=True, kw_only=True):
     drain: tuple[Hook, ...] = ()
     undrain: tuple[Hook, ...] = ()
     maintenance: Maintenance | None = None
+    infrastructure: tuple[Neighbour, ...] = ()
+    emulators: tuple[Emulator, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.drain) != bool(self.undrain):
@@ -114,13 +138,17 @@ class Environment(Config, frozen=True, kw_only=True):
         """Every host by its name: `web`, `web/2`, `web/3`, `db`."""
         return {name: host for role in self.hosts for name, host in self._of(role)}
 
+    def machines(self) -> dict[str, Host]:
+        """Every host by its name, and the infrastructure beside them."""
+        return {**self.named(), **{one.name: one for one in self.infrastructure}}
+
     def role(self, role: str) -> tuple[str, ...]:
         """The names of a role's hosts; `runner` is the machine that the bot runs on."""
         return ("runner",) if role == "runner" else tuple(name for name, _ in self._of(role))
 
     def shell(self, host: str) -> str:
-        """sh or powershell, of one of its hosts or of `runner`."""
-        named = self.named()
+        """sh or powershell, of one of its machines or of `runner`."""
+        named = self.machines()
         return named[host].shell if host in named else "sh"
 
     def _of(self, role: str) -> list[tuple[str, Host]]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from plans import stand_ins
 from plans.actions import At
 from plans.checks import ManualCheck, once_each
 from plans.comparing import CompareFacts, CompareSince, SeekForgotten
@@ -57,6 +58,7 @@ def rehearsal(material: Material) -> Plan:
         draft.checks("test", "deep", subject.tests.deep)
     draft.own("test", "Look for other hands on staging", LookForHands(), material.target.named())
     _undo(draft, material)
+    stand_ins.stop(draft)
     draft.maintenance_ends()
     return draft.plan()
 
@@ -98,10 +100,11 @@ def check(material: Material, kind: str = "check") -> Plan:
     earlier = None if kind == "restore_test" else _earlier(material)
     if earlier is not None:
         _fit_again(draft, material, earlier, "confirm")
-        return draft.plan()
-    _fit(draft, material)
-    if material.target.restore:
-        _keep(draft, "confirm", material, anew=True)
+    else:
+        _fit(draft, material)
+        if material.target.restore:
+            _keep(draft, "confirm", material, anew=True)
+    stand_ins.stop(draft)
     return draft.plan()
 
 
@@ -121,7 +124,9 @@ def reset(material: Material) -> Plan:
 
 
 def _fit(draft: Draft, material: Material) -> None:
-    _power_on(draft, material, _made_anew(material.target))
+    anew = _made_anew(material.target)
+    _power_on(draft, material, anew)
+    stand_ins.start(draft, "power_on", material.target.named().keys() - anew)
     _restore(draft, material)
     _confirm(draft, material)
 
@@ -132,6 +137,7 @@ def _fit_again(draft: Draft, material: Material, earlier: Kept, phase: str) -> G
     A prod that has changed since is seen when staging is compared with it.
     """
     _power_on(draft, material)
+    stand_ins.start(draft, "power_on", material.target.named())
     when = "by this run" if earlier.run == material.run else f"{spell(_age(material, earlier))} ago"
     reuse = Reuse(of=earlier.restored_by, restored=earlier.restored)
     draft.own("restore", f"Restored {when}: reverted to, not restored again", reuse)
@@ -184,6 +190,7 @@ def _restore(draft: Draft, material: Material) -> None:
                 _probe(draft, "restore", material, tuple(material.target.named()))
         else:
             draft.admins("restore", (step,))
+    stand_ins.start(draft, "restore", _made_anew(material.target))
 
 
 def _made_anew(target: Environment) -> frozenset[str]:
@@ -246,6 +253,8 @@ def _power_on(draft: Draft, material: Material, replaced: Collection[str] = ()) 
     latest = {host: references[-1] for host, references in material.older().items() if references}
     draft.own("power_on", "Go back to the last snapshot", GoBack(snapshots=latest), hosts)
     _prove(draft, "power_on", material)
+    stand_ins.power_on(draft)
+    _probe(draft, "power_on", material, stand_ins.inside(material.target), controlled=False)
     wanted = [host for host in hosts if host not in replaced]
     draft.own("power_on", "Power on", PowerOn(), wanted)
     answering = [host for host in material.target.named() if host not in replaced]
@@ -259,7 +268,7 @@ def _power_on(draft: Draft, material: Material, replaced: Collection[str] = ()) 
 
 
 def _prove(draft: Draft, phase: str, material: Material) -> None:
-    hosts = tuple(with_vm(material.target))
+    hosts = (*with_vm(material.target), *(one.name for one in material.target.infrastructure))
     isolation = _isolation(material)
     step = ProveIsolation(hosts=hosts, isolation=isolation, attested=material.attested, violated=material.violated)
     draft.own(phase, "Prove isolation", step)
@@ -271,7 +280,7 @@ def _probe(draft: Draft, phase: str, material: Material, hosts: Collection[str],
     if not controlled:
         isolation = msgspec.structs.replace(isolation, must_reach=())
     if hosts and (isolation.must_not_reach or isolation.must_reach):
-        named = material.target.named()
+        named = material.target.machines()
         shells: dict[str, str] = {name: named[name].shell for name in hosts}
         step = ProbeIsolation(hosts=shells, isolation=isolation, attested=material.attested)
         draft.own(phase, "Probe from inside", step)

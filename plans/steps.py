@@ -12,6 +12,7 @@ from plans.hands import LookForHands
 from plans.hooks import Hooked
 from plans.inspections import TakeKeysOff
 from plans.machinery import Machinery
+from plans.neighbours import StartEmulator, StopEmulator
 from plans.quantities import seconds
 from plans.restoring import MakeAnew, RestoreRun
 from plans.seeking import SearchChanged
@@ -85,6 +86,6 @@ PackageStep: TypeAlias = Run | Script | Copy | Reboot | Manual
 
 Step: TypeAlias = (
     PackageStep | RestoreRun | MakeAnew | Check | Healthy | Covering | PayBack | SearchChanged | Comparing
-    | LookForHands | TakeKeysOff | Machinery | Hooked
+    | LookForHands | StartEmulator | StopEmulator | TakeKeysOff | Machinery | Hooked
 )  # fmt: skip
 """Every kind of step there is."""

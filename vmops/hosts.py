@@ -33,7 +33,7 @@ class Hosts:
         self, vcenters: Mapping[str, VCenter], environments: Mapping[str, Environment], namespace: str
     ) -> None:
         self._vcenters = vcenters
-        self._hosts = {name: environment.named() for name, environment in environments.items()}
+        self._hosts = {name: environment.machines() for name, environment in environments.items()}
         self._namespace = namespace
         self._lock = threading.Lock()
         self._ssh: dict[tuple[Ssh, str], Transport] = {}

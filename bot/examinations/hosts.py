@@ -28,11 +28,12 @@ SLOW = 0.5
 def examinations(settings: Settings, centers: Centers, hosts: Hosts) -> Iterator[Examination]:
     """Each host of each environment, its VM first; and the bot's own machine where steps run on it."""
     for name, environment in settings.environments.items():
-        for host, configured in environment.named().items():
+        for host, configured in environment.machines().items():
             at = At(name, host)
             if configured.vm:
                 yield Examination("vm", str(at), partial(look_at_vm, settings, centers, at))
-            yield Examination("login", str(at), partial(_host, settings, centers, hosts, at))
+            if configured.ssh or configured.guest:
+                yield Examination("login", str(at), partial(_host, settings, centers, hosts, at))
     if uses_runner(settings):
         yield Examination("tools", RUNNER, partial(_runner, settings, hosts))
 

@@ -1,6 +1,6 @@
 """Decides which privileges of vCenter Quarterdeck needs on what, and says what for (docs/vcenter-role.md)."""
 
-from plans.environment import Host
+from plans.environment import Host, Neighbour
 
 STAGING = {
     "VirtualMachine.Interact.PowerOn": "staging is powered on once it is proved isolated",
@@ -11,6 +11,10 @@ STAGING = {
     "VirtualMachine.Config.EditDevice": "a network card on a wrong network is taken off it",
     "VirtualMachine.Interact.DeviceConnection": "that card is disconnected, now and at power-on",
 }
+BESIDE = {
+    "VirtualMachine.Interact.PowerOn", "VirtualMachine.Config.EditDevice", "VirtualMachine.Interact.DeviceConnection"
+}  # fmt: skip
+"""What is needed of those on a VM beside staging's hosts: it is not reverted."""
 PROD = {
     "VirtualMachine.State.CreateSnapshot": "the snapshot before each promotion",
     "VirtualMachine.State.RemoveSnapshot": "it goes before it is too old; disks are consolidated",
@@ -44,9 +48,10 @@ GUEST = {
 
 def needed(host: Host, *, staging: bool, prod: bool, cloned: bool = False, source: bool = False) -> dict[str, str]:
     """What is needed on the host's VM, and why, by privilege id; it may be `cloned` anew, or be a clone's `source`."""
+    beside = isinstance(host, Neighbour)
     return {
         **(SOURCE if source else {}),
-        **(STAGING if staging else {}),
+        **{name: why for name, why in STAGING.items() if staging and (name in BESIDE or not beside)},
         **(PROD if prod and host.protection == "snapshot" else {}),
         **(CLONED if cloned else {}),
         **(GUEST if host.guest else {}),

@@ -47,7 +47,7 @@ class Centers:
         self.networks: Once[str, Counter[str]] = Once(self._networks)
 
     def host(self, at: At) -> Host:
-        return self._settings.environments[at.environment].named()[at.host]
+        return self._settings.environments[at.environment].machines()[at.host]
 
     def session(self, vcenter: str) -> "Session":
         try:
@@ -154,7 +154,7 @@ def _shut(trouble: Trouble, name: str, vcenter: VCenter) -> Finding:
 def _networks(settings: Settings, centers: Centers, environment: str) -> Iterator[Finding]:
     staging = settings.environments[environment]
     assert staging.isolation  # a staging without it is no configuration
-    for vcenter in dict.fromkeys(host.vcenter for host in staging.named().values()):
+    for vcenter in dict.fromkeys(host.vcenter for host in staging.machines().values()):
         try:
             there = centers.networks(vcenter)
         except Closed as closed:
@@ -179,7 +179,7 @@ def _isolation(settings: Settings, centers: Centers, environment: str) -> Iterat
     staging = settings.environments[environment]
     assert staging.isolation  # a staging without it is no configuration
     views: dict[str, View | str] = {}
-    for host in staging.named():
+    for host in staging.machines():
         try:
             views[host] = centers.machine(At(environment, host)).networks()
         except Closed as closed:
@@ -221,7 +221,7 @@ def _machines(settings: Settings, centers: Centers, names: frozenset[str]) -> tu
     """The hosts with a VM in these environments by their identities, and those whose VM is not found."""
     found: dict[str, At] = {}
     unknown = []
-    hosts = ((name, *each) for name in sorted(names) for each in settings.environments[name].named().items())
+    hosts = ((name, *each) for name in sorted(names) for each in settings.environments[name].machines().items())
     for at in (At(name, host) for name, host, configured in hosts if configured.vm):
         try:
             found[centers.machine(at).identity] = at

@@ -9,7 +9,7 @@ from bot.examinations.needs import cloned, cloned_from, prods, stagings
 from bot.examinations.privileges import AROUND, needed
 from bot.examinations.vcenter import Centers, Closed
 from plans.actions import At
-from plans.environment import Host
+from plans.environment import Host, Neighbour
 from vmops.transport import Trouble
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def look_at_vm(settings: Settings, centers: Centers, at: At) -> Iterator[Finding
     yield _privileges(centers, host, str(at), host.vm, centers.machine(at).vm, wanted)
     if anew:
         yield from _around(centers, at, host)
-    if staging or (prod and host.protection == "snapshot"):
+    reverted = staging and not isinstance(host, Neighbour)
+    if reverted or (prod and host.protection == "snapshot"):
         yield from _snapshot(subject, vm)
     if vm.power == "poweredOn":
         yield _tools(subject, host, vm)
