@@ -75,7 +75,8 @@ def test_a_further_admin_says_yes_or_no_to_what_there_is_now(house: House) -> No
     in_channel(evening, "asks further admins to approve the promotion", 2)
     evening.types(OTHER_ADMIN, f"/promote refuse {release} not on a Friday")
     in_channel(evening, "refused the promotion of R-1: not on a Friday.")
-    assert "not on a Friday" in shut(evening, release, "approvals_missing")
+    assert "was_refused" in evening.types(OTHER_ADMIN, f"/promote approve {release}")
+    assert "not on a Friday" in shut(evening, release, "approvals_missing")  # which asks anew
     evening.types(OTHER_ADMIN, f"/promote approve {release}")
     end = evening.finished(evening.started(ADMIN, f"/promote {release}", "promotion"))
     assert end["verdict"] == "passed"
