@@ -3,8 +3,9 @@
 import math
 from dataclasses import replace
 
+from handlers.arguments import CHOICES
 from handlers.deck import Deck, Verb
-from handlers.words import CHOICES, Request
+from handlers.words import Request
 from plans.errors import Refusal
 from plans.records import Release, Run
 

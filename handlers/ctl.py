@@ -7,12 +7,13 @@ from datetime import datetime
 
 from bot.blocks import Message, line, person
 from handlers import blocks
+from handlers.arguments import Surroundings
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, Verbs, forms, verbs
 from handlers.handoff import HANDOFF
 from handlers.letters import plain, split, token
 from handlers.promote import PROMOTE, prod_rows
 from handlers.stage import STAGE, environment_rows, going, stop
-from handlers.words import Form, Request, Surroundings, parse
+from handlers.words import Form, Request, parse
 from plans.errors import Refusal
 from plans.quantities import spell
 from plans.records import Due, Question, Run

@@ -14,7 +14,8 @@ from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
 from bot.visits import Visits
-from handlers.words import Form, Request, Surroundings
+from handlers.arguments import Surroundings
+from handlers.words import Form, Request
 from handlers.workers import Workers
 
 EVERYBODY = ""

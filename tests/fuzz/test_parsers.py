@@ -25,9 +25,10 @@ from bot.ctl import Asking
 from bot.ledger import Ledger
 from bot.packages import inspect
 from handlers import COMMANDS
+from handlers.arguments import CHOICES, Surroundings
 from handlers.ctl import read
 from handlers.deck import forms
-from handlers.words import CHOICES, Surroundings, parse
+from handlers.words import parse
 from plans.documents import load
 from plans.errors import Refusal
 from plans.package import Manifest

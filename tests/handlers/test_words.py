@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers import COMMANDS
+from handlers.arguments import Surroundings
 from handlers.deck import forms
 from handlers.letters import plain
 from handlers.times import spoken, when
-from handlers.words import Request, Surroundings, parse
+from handlers.words import Request, parse
 from plans.errors import Refusal
 
 BERLIN = ZoneInfo("Europe/Berlin")
