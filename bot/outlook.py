@@ -66,7 +66,7 @@ def _ended(run: Run, release: Release | None, until: datetime | None) -> str:
     if run.kind == "promotion" and not run.touched:
         return f"nothing was deployed. An admin mends what is named here and promotes it again: {again}."
     if run.kind == "promotion":
-        return f"an admin looks at {run.environment} and takes it back with `/promote rollback {run.release}`."
+        return f"an admin looks at {run.environment} and decides in the thread: again, back, or as it is."
     if run.kind in WAYS_BACK:
         return f"an admin mends {run.environment}, and tries again with {again}."
     if run.verdict == "errored":
