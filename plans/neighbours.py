@@ -1,7 +1,5 @@
 """Decides how an emulator is started on staging, known to be up, and stopped: it stands for what cannot come along."""
 
-from typing import Annotated
-
 import msgspec
 
 from plans.actions import Note, Outcome
@@ -18,10 +16,12 @@ class Emulator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on: str
     start: str
     stop: str
-    health: Annotated[tuple[Check, ...], msgspec.Meta(min_length=1)]
+    health: tuple[Check, ...]
     timeout: Duration = "1m"
 
     def __post_init__(self) -> None:
+        if not self.health:
+            raise ValueError("health is missing: how the emulator is known to be up")
         if any(isinstance(check, ManualCheck) or check.on != self.on for check in self.health):
             raise ValueError(f"health of an emulator is asked by itself where it runs: on: {self.on}")
 
