@@ -430,7 +430,7 @@ class TestStartedOver:
         plan = check(material(target=replace(staging(), restore=(clone,)), restarts=2))
         (step,) = [step.step for step in plan.steps if isinstance(step.step, MakeAnew)]
         lost = Outcome("errored", reason="no")
-        tokens = [drive(one, site(host="db"), Outcome("ok"), lost)[0][1] for one in (step, replace(step, restarts=0))]
+        tokens = [drive(one, site(host="db"), lost)[0][0] for one in (step, replace(step, restarts=0))]
         assert [one.token for one in tokens if isinstance(one, PutClone)] == [
             "quarterdeck-abc-run-7.2-db",
             "quarterdeck-abc-run-7-db",
