@@ -75,7 +75,7 @@ def test_hints_are_what_is_typed_here(deck: DeckRoom, console: Console) -> None:
     assert "quarterdeck ctl answer RUN CHOICE [NOTE]" in helped
     assert " /stage" not in helped
     assert "quarterdeck ctl stage run R-1" in types(console, "stage help")
-    assert "quarterdeck ctl promote R-1 [at 22:00]" in types(console, "promote")
+    assert "quarterdeck ctl promote R-1 [at 22:00 | emergency REASON]" in types(console, "promote")
     assert "quarterdeck ctl handoff SOURCE" in types(console, "handoff")
 
 
