@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/quarterdeck demo
 
+# Four at once, a file on one: most tests wait for something.
 test: $(VENV)/installed lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile
 
 # Every fault as often as it takes to trust it, most of an hour; `make test` has a sample of it.
 faults: $(VENV)/installed
