@@ -114,6 +114,16 @@ class PowerOn(Own, frozen=True):
         return (yield Power(site.at, on=True))
 
 
+class PowerOff(Own, frozen=True):
+    """What nobody needs any more, off; where that does not work it is said, and spoils no verdict."""
+
+    def actions(self, site: Site) -> Actions:
+        outcome = yield Power(site.at, on=False)
+        if outcome.ok or outcome.result == "aborted":
+            return outcome
+        return Outcome("skipped", reason=f"{site.at} is still on: {outcome.reason}")
+
+
 class Answer(Own, frozen=True):
     """Wait until the host answers, `timeout` seconds at most."""
 
@@ -242,6 +252,6 @@ class Mark(Own, frozen=True):
 
 
 Machinery = (
-    GoBack | ProveIsolation | ProbeIsolation | PowerOn | Answer | KeepSnapshot | RemoveSnapshots | Reuse | Attest
-    | BroughtBack | Unpack | BeginWatch | Mark
+    GoBack | ProveIsolation | ProbeIsolation | PowerOn | PowerOff | Answer | KeepSnapshot | RemoveSnapshots
+    | Reuse | Attest | BroughtBack | Unpack | BeginWatch | Mark
 )  # fmt: skip

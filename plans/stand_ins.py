@@ -1,10 +1,10 @@
-"""Decides where in a run of staging its infrastructure and its emulators come up, and where emulators are stopped."""
+"""Decides where in a run of staging its infrastructure and its emulators come up, and where both end."""
 
 from collections.abc import Collection
 
 from plans.checks import Healthy
 from plans.environment import Environment
-from plans.machinery import Answer, PowerOn
+from plans.machinery import Answer, PowerOff, PowerOn
 from plans.neighbours import StartEmulator, StopEmulator
 from plans.phases import Draft
 
@@ -17,7 +17,7 @@ def limits(target: Environment) -> tuple[str, ...]:
 
 
 def power_on(draft: Draft) -> None:
-    """The machines beside staging, up and healthy before its hosts are; they are not reverted, and stay on."""
+    """The machines beside staging, up and healthy before its hosts are; they are not reverted."""
     beside = draft.target.infrastructure
     draft.own("power_on", "Power on the infrastructure", PowerOn(), [one.name for one in beside])
     draft.own("power_on", "Wait until the infrastructure answers", Answer(), inside(draft.target))
@@ -39,7 +39,9 @@ def start(draft: Draft, phase: str, hosts: Collection[str]) -> None:
 
 
 def stop(draft: Draft) -> None:
-    """Each emulator, the last one first, at the end of what has been laid out."""
+    """Each emulator, the last one first, and then the machines beside staging, at the end of what has been laid out."""
     for one in reversed(draft.target.emulators):
         where = draft.target.role(one.on)
         draft.own(draft.steps[-1].phase, f"Stop the emulator {one.name}", StopEmulator(emulator=one), where)
+    if beside := [one.name for one in reversed(draft.target.infrastructure)]:
+        draft.own(draft.steps[-1].phase, "Power off the infrastructure", PowerOff(), beside)

@@ -41,6 +41,7 @@ class Team:
         while not (found := look()):
             self.see_to_it()
             if time.monotonic() > deadline:
+                self.site.dump()
                 raise Stuck(f"{what}: not seen within {PATIENCE:.0f} s")
             time.sleep(LOOK)
         return found

@@ -6,13 +6,13 @@ import pytest
 from builders import STAGING, drive, material, prod, site, staging
 from msgspec.structs import replace
 
-from plans.actions import Outcome, Shell
+from plans.actions import At, Outcome, Power, Shell
 from plans.checks import RunCheck
 from plans.consistency import problems
 from plans.documents import load
 from plans.environment import Environment, Neighbour, VCenter
 from plans.errors import Refusal
-from plans.machinery import ProveIsolation
+from plans.machinery import PowerOff, ProveIsolation
 from plans.neighbours import Emulator, StartEmulator, StopEmulator
 from plans.phases import Plan
 from plans.records import EnvironmentState, Kept
@@ -63,7 +63,7 @@ def test_an_emulator_is_up_before_the_restore_and_stopped_last() -> None:
         "test: Look for other hands on staging (web db)",
         "undo: Stop the emulator bank (web)",
     ]
-    assert plan.steps[-1].name == "Stop the emulator bank"
+    assert [step.name for step in plan.steps[-2:]] == ["Stop the emulator bank", "Power off the infrastructure"]
 
 
 def test_on_a_host_that_is_made_anew_it_is_started_once_that_is_there() -> None:
@@ -149,3 +149,18 @@ def test_what_does_not_fit(changes: dict[str, Any], path: str, words: str) -> No
 def test_what_is_refused_where_it_is_read(key: str, words: str) -> None:
     with pytest.raises(Refusal, match=words):
         load(f"{STAGING.rstrip()}\n{key}\n".encode(), Environment, "quarterdeck.yaml")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result"),
+    [
+        (Outcome("ok"), "ok"),
+        (Outcome("errored", reason="no route"), "skipped"),
+        (Outcome("aborted"), "aborted"),
+    ],
+)
+def test_what_stood_beside_staging_is_powered_off_and_spoils_no_verdict(outcome: Outcome, result: str) -> None:
+    asked, ended = drive(PowerOff(), site(host="dc"), outcome)
+    assert asked == [Power(At("staging", "dc"), on=False)]
+    assert ended.result == result
+    assert ended.reason == ("staging dc is still on: no route" if result == "skipped" else "")

@@ -1,5 +1,6 @@
 """What cannot come along to staging is stood in for: up before the rehearsal needs it, stopped at its end, and said."""
 
+import json
 from typing import Any
 
 from stories.house import ADMIN, House, hand_off, outcomes
@@ -62,6 +63,7 @@ def test_they_are_up_before_the_hosts_and_the_restore_stopped_at_the_end_and_sai
     assert outcomes(evening, run, "Stop the emulator bank") == {"web": "ok"}
     assert not house.processes(LOOP)
     assert [found.read_text() for found in house.folder.rglob("asked-of-dc")] == ["asked\n"]
+    assert json.loads((house.folder / "vms" / "staging-spare" / "vm.json").read_text())["power"] == "poweredOff"
     card = evening.thread(run).text
     assert "Emulated: bank stands for the bank's API." in card
     assert "Not prod's: dc is staging's own VM staging-spare, not restored." in card
