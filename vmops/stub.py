@@ -2,7 +2,9 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pyVmomi.SoapAdapter import SoapStubAdapter
@@ -19,12 +21,19 @@ class BoundedStub(SoapStubAdapter):
         watch = threading.Timer(WHOLE, _cut, [connection])
         watch.daemon = True
         watch.start()
+        if not hasattr(connection, "watch"):  # one that is closed, because its answer was lost, is not given back
+            connection.close = partial(_closed, connection, connection.close)
         connection.watch = watch
         return connection
 
     def ReturnConnection(self, conn: Any) -> None:
         conn.watch.cancel()
         super().ReturnConnection(conn)  # type: ignore[no-untyped-call]
+
+
+def _closed(connection: Any, close: Callable[[], None]) -> None:
+    connection.watch.cancel()
+    close()
 
 
 def _cut(connection: Any) -> None:
