@@ -18,7 +18,7 @@ from faults.tally import Tally
 from proxy import DOWN, UP, Proxy, proxy_to
 
 CHANGES = ("CreateSnapshot_Task", "RemoveSnapshot_Task", "RevertToSnapshot_Task", "PowerOnVM_Task", "PowerOffVM_Task")
-FAILURES = ("GenericVmConfigFault", "InsufficientResourcesFault", "HostCommunication", "TaskInProgress")
+FAILURES = ("GenericVmConfigFault", "InsufficientResourcesFault", "HostCommunication", "Timedout")
 
 
 def ordering(*, mean: float, **fault: tuple[Any, ...]) -> Trouble:
