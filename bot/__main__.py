@@ -90,7 +90,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Lint a package exactly as the hand-off will."""
-    from bot.archives import digest_of
+    from bot.archives.files import digest_of
     from bot.config import load_config
     from bot.packages import inspect
 

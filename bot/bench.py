@@ -17,8 +17,8 @@ def machines(say: Say) -> dict[str, Any]:
     An sshd of its own on loopback, with keys of its own, takes commands from both sides in turn. What is not installed
     is null. `say` is told what is being measured. Raises Refusal (`needs_sshd`).
     """
-    from bot.bench_hosts import steps, ten_by_ten, uploads
-    from bot.bench_sshd import open_sshd
+    from bot.benches.hosts import steps, ten_by_ten, uploads
+    from bot.benches.sshd import open_sshd
 
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder, open_sshd(Path(folder)) as sshd:
         say("a warm step, and the bare command over OpenSSH's ControlMaster, in turn")
@@ -30,7 +30,7 @@ def machines(say: Say) -> dict[str, Any]:
     if importlib.util.find_spec("asyncssh") is None:
         say("no vCenter: the extra lab is not installed")
         return {**result, "vcenter": None}
-    from bot.bench_vms import virtual_machines
+    from bot.benches.vms import virtual_machines
 
     say("1,000 and 5,000 VMs, and snapshots, in a vCenter of the lab's")
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
@@ -42,7 +42,7 @@ def ledger(say: Say) -> dict[str, Any]:
 
     Times are medians; ratios are the long ledger's time over the short one's. `say` is told what is being measured.
     """
-    from bot.bench_ledger import appends, others, starts
+    from bot.benches.ledger import appends, others, starts
 
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
         say("appends behind 100 records and behind 100,000, in turn, and while the read model is written")
@@ -60,7 +60,7 @@ def commands(say: Say, seconds: int) -> dict[str, Any]:
     """
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn", "asyncssh")):
         raise Refusal("needs_lab", "The extra lab is not installed.", "pip install 'quarterdeck[lab]'")
-    from bot.bench_commands import commands as measured
+    from bot.benches.commands import commands as measured
 
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as folder:
         return measured(Path(folder), seconds, say)

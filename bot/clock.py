@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from bot.board import Board
+from bot.chores.nights import Nights
+from bot.chores.reminders import Reminders
+from bot.chores.sweeps import Sweeper
+from bot.chores.weekly import Weekly
 from bot.config import Settings
 from bot.inspections import inspection, mend_inspections, open_inspection
-from bot.nights import Nights
 from bot.promotions import Promotions
-from bot.reminders import Reminders
 from bot.runs import AGAIN, Runs
-from bot.sweeps import Sweeper
-from bot.weekly import Weekly
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
 from plans.records import EnvironmentState, Release

@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from bot.bad_day import BAD_DAY
 from bot.config import load_config
 from bot.ledger import read
-from bot.story import FIRST_DEPLOYMENT, Evening, NotAsTold, ledger_lines
+from bot.tales.bad_day import BAD_DAY
+from bot.tales.story import FIRST_DEPLOYMENT, Evening, NotAsTold, ledger_lines
 from lab.desk import Desk, Message
 from plans.errors import Refusal
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bot.archives.sources import fetch
 from bot.board import Board
 from bot.config import Settings
 from bot.masking import Masker
 from bot.packages import Store, inspect
-from bot.sources import fetch
 from plans.errors import Refusal
 from plans.events import PackageHandedOff, PackageRefused
 from plans.findings import Finding
@@ -37,7 +37,7 @@ class Intake:
 
         `digest` (hex SHA-256) must match where it is given; `fetched` is the archive where it is on this machine
         already, and `source` then only says where it came from. Raises Refusal: `package_refused` with every finding,
-        `withdrawn` for the bytes of a release that was withdrawn, and what `bot.sources.fetch` and
+        `withdrawn` for the bytes of a release that was withdrawn, and what `bot.archives.sources.fetch` and
         `bot.packages.inspect` raise.
         """
         try:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bot.blocks import line, moment
+from bot.line.blocks import line, moment
 from plans.records import WAYS_BACK, Question, Release, Run
 
 LABELS = {"done_with_help": "done with help"}

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from bot import archives, durable
+from bot import durable
+from bot.archives import files
+from bot.archives.contents import read, read_archive
 from bot.config import Packages, Settings
-from bot.contents import read, read_archive
 from plans.errors import Refusal
 from plans.findings import Finding, error
 from plans.lint import lint
@@ -29,7 +30,7 @@ def inspect(path: Path, settings: Settings | None = None) -> tuple[Package | Non
     """The package at `path` (folder, zip or tar.gz) and all that is wrong with it; None where it cannot be understood.
 
     Without `settings`, what needs them is left out: roles, forbidden content, what the test plan covers, another limit
-    than the default. Raises Refusal as `bot.contents.read`.
+    than the default. Raises Refusal as `bot.archives.contents.read`.
     """
     rules = settings.config.packages if settings else Packages()
     contents = read(path, max_bytes=size(rules.max_bytes), rules=rules)
@@ -81,12 +82,12 @@ def pack(folder: Path, out: Path) -> str:
         raise PackageRefused(folder, findings)
     members = sorted(package.members, key=lambda member: member.path)
     write = _zip if out.name.endswith(".zip") else _tarball
-    with archives.beside(out.parent) as (file, new):
+    with files.beside(out.parent) as (file, new):
         write(file, folder, members)
         if list(read_archive(file, sys.maxsize, Packages()).members) != members:
             raise Refusal("unreadable", f"{folder} changed while it was packed.", "Pack it again.")
-        digest = archives.digest(file)
-        archives.settle(file, new, out, mode=0o644)
+        digest = files.digest(file)
+        files.settle(file, new, out, mode=0o644)
     return digest
 
 
@@ -122,7 +123,7 @@ class Store:
     def __init__(self, data_dir: Path, max_bytes: int) -> None:
         self._folder = data_dir / "packages"
         durable.folder(self._folder)
-        archives.tidy(self._folder)
+        files.tidy(self._folder)
         self._max_bytes = max_bytes
 
     def add(self, path: Path) -> str:
@@ -130,11 +131,11 @@ class Store:
 
         Raises Refusal: `unreadable`, `too_large`.
         """
-        with archives.regular(path) as source, archives.beside(self._folder) as (target, new):
-            suffix = archives.suffix(source)
-            archives.copy(source, target, most=self._max_bytes)
-            digest = archives.digest(target)
-            archives.settle(target, new, self._folder / f"{digest}{suffix}", mode=0o600)
+        with files.regular(path) as source, files.beside(self._folder) as (target, new):
+            suffix = files.suffix(source)
+            files.copy(source, target, most=self._max_bytes)
+            digest = files.digest(target)
+            files.settle(target, new, self._folder / f"{digest}{suffix}", mode=0o600)
         return digest
 
     def path(self, digest: str) -> Path:
@@ -148,8 +149,8 @@ class Store:
     def verify(self, digest: str) -> Path:
         """Where the archive is, its bytes hashed anew. Raises Refusal `unknown_package`, `package_changed`."""
         path = self.path(digest)
-        with archives.regular(path) as file:
-            if archives.digest(file) != digest:
+        with files.regular(path) as file:
+            if files.digest(file) != digest:
                 message = f"The bytes of {path.name} are no longer those that were handed off."
                 raise Refusal("package_changed", message, "Hand the package off again.")
         return path

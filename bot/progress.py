@@ -24,17 +24,17 @@ from zoneinfo import ZoneInfo
 
 from slack_sdk import WebClient
 
-from bot.attachments import Attached, Attachments
-from bot.backlog import Post, changes, edits_in_order, files_in_order, in_order, thread_of
-from bot.blocks import Message
 from bot.board import Board
-from bot.cards import RUNGS
-from bot.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Found, Later, Lost, Mark, Refused, Sent
-from bot.connection import Trouble
+from bot.line.blocks import Message
+from bot.line.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Found, Later, Lost, Mark, Refused, Sent
+from bot.line.pace import Pace, Rate
+from bot.line.troubles import Trouble
 from bot.masking import Masker
-from bot.outbox import Outbox
-from bot.pace import Pace, Rate
-from bot.scribe import Noted, Scribe
+from bot.telling.attachments import Attached, Attachments
+from bot.telling.backlog import Post, changes, edits_in_order, files_in_order, in_order, thread_of
+from bot.telling.cards import RUNGS
+from bot.telling.outbox import Outbox
+from bot.telling.scribe import Noted, Scribe
 from plans.errors import Refusal
 from plans.phases import Planned
 from plans.records import Run

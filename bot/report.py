@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bot.blocks import amount
-from bot.cards import PHASES
+from bot.line.blocks import amount
+from bot.telling.cards import PHASES
 from plans.evidence import Attempt, Evidence, RunEvidence
 from plans.gates import Gate
 from plans.quantities import spell

@@ -16,13 +16,16 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
 from bot.board import Board
-from bot.channel import Refused, answer
+from bot.chores.sweeps import Sweeper
 from bot.clock import Clock
 from bot.config import Settings, Slack, changed_keys, load_config
-from bot.connection import REFUSED, moment
 from bot.ctl import Door
 from bot.intake import Intake
 from bot.ledger import Ledger, hold
+from bot.line.channel import Refused, answer
+from bot.line.socket_mode import Line
+from bot.line.troubles import REFUSED, moment
+from bot.line.watch import Watch
 from bot.masking import Masker
 from bot.material import Materials
 from bot.packages import Store
@@ -30,10 +33,7 @@ from bot.progress import Publisher
 from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
-from bot.socket_mode import Line
-from bot.sweeps import Sweeper
 from bot.visits import Visits
-from bot.watch import Watch
 from handlers import Deck, register
 from handlers.console import Console
 from handlers.workers import Workers

@@ -1,6 +1,6 @@
 """Touches what happens past a promotion, for `/promote`: changes by hand, reviews, escaped defects."""
 
-from bot.blocks import line, moment, person
+from bot.line.blocks import line, moment, person
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb
 from handlers.words import Form

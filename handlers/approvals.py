@@ -1,6 +1,6 @@
 """Touches approvals for `/promote`: a further admin's yes or no to a promotion."""
 
-from bot.blocks import line, person
+from bot.line.blocks import line, person
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.words import Form

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.blocks import (
+from bot.line.blocks import (
     Block,
     Message,
     amount,
@@ -21,7 +21,7 @@ from bot.blocks import (
     quoted,
     section,
 )
-from bot.cards import state, title
+from bot.telling.cards import state, title
 from handlers.deck import Verbs
 from handlers.times import spoken
 from plans.errors import Refusal

@@ -6,8 +6,8 @@ from concurrent.futures import Future
 
 from slack_sdk import WebClient
 
-from bot.blocks import Message
 from bot.ctl import ANSWERED_WITHIN, DONE, REFUSED, WRONG, Peer, Reply
+from bot.line.blocks import Message
 from handlers import blocks
 from handlers.ctl import SLASHED, called, read
 from handlers.deck import Answer, Asked, Deck, Verb

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from bot.blocks import Message, line, person
+from bot.line.blocks import Message, line, person
 from handlers import blocks
 from handlers.arguments import Surroundings
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, Verbs, forms, verbs

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from slack_sdk import WebClient
 
-from bot.blocks import Message
 from bot.board import Board
 from bot.config import Settings
 from bot.intake import Intake
+from bot.line.blocks import Message
 from bot.masking import Masker
 from bot.promotions import Promotions
 from bot.roles import Roles

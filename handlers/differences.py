@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from bot.blocks import line, moment, person
 from bot.ledger import stamp
+from bot.line.blocks import line, moment, person
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb
 from handlers.words import Form

@@ -3,7 +3,7 @@
 import msgspec
 from slack_sdk.errors import SlackApiError
 
-from bot.blocks import line, person
+from bot.line.blocks import line, person
 from handlers import blocks
 from handlers.approvals import approved
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs

@@ -1,6 +1,6 @@
 """Touches the inspection of a failed staging, for `/stage`: lets the developers in whose release failed on it."""
 
-from bot.blocks import line, person
+from bot.line.blocks import line, person
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.words import Form

@@ -1,6 +1,6 @@
 """Touches the manual checks of a run, for `/stage`: who is to make which."""
 
-from bot.blocks import line, person
+from bot.line.blocks import line, person
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.words import Form, Request

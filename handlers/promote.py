@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from bot.blocks import line, person
-from bot.digest import promotions_row
 from bot.ledger import stamp
+from bot.line.blocks import line, person
+from bot.telling.digest import promotions_row
 from handlers import blocks
 from handlers.aftermath import VERBS as AFTERMATH
 from handlers.aftermath import drifts, escapes, reviews

@@ -14,7 +14,7 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient
 
 from bot import durable
-from bot.blocks import Message, mentions
+from bot.line.blocks import Message, mentions
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.letters import plain, visible

@@ -6,8 +6,8 @@ from datetime import timedelta
 import msgspec
 from msgspec.structs import replace
 
-from bot.blocks import line
-from bot.digest import rehearsals_row
+from bot.line.blocks import line
+from bot.telling.digest import rehearsals_row
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.differences import VERBS as DIFFERENCES

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot import archives
+from bot.archives import files
 from plans.errors import Refusal
 
 SILENCE = 30.0
@@ -36,12 +36,12 @@ def brought(client: WebClient, file: str, *, into: Path, most: int) -> Iterator[
         raise Refusal("too_large", f"{name} has {length:,} bytes, at most {most:,} are taken.", "Make it smaller.")
     if not from_slack(address, client.base_url):
         raise _unreadable(f"{name} is not on Slack's own file host")
-    with archives.beside(into) as (target, path):
+    with files.beside(into) as (target, path):
         try:
             with _open(address, str(client.token)) as answer:
                 if "text/html" in answer.headers.get("Content-Type", ""):
                     raise _unreadable("Slack sent a page to sign in instead of the file")
-                archives.copy(answer, target, most=most)
+                files.copy(answer, target, most=most)
         except urllib.error.HTTPError as error:
             with error:
                 raise _unreadable(f"Slack's file host answered {error.code}") from None

@@ -8,9 +8,9 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
-from bot.channel import Refused
 from bot.config import Settings
 from bot.examinations import Examination, Finding, bad, good, warning
+from bot.line.channel import Refused
 from bot.manifest import SCOPES
 from bot.roles import is_member
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makers import FILES, MEGABYTE, codes, header, tar_of, tar_with, zip_of, zip_with
 
-from bot.archives import copy
+from bot.archives.contents import read
+from bot.archives.files import copy
 from bot.config import Packages
-from bot.contents import read
 from bot.packages import inspect
 from plans.errors import Refusal
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bot import bench_commands, bench_hosts, bench_ledger, bench_vms
 from bot.__main__ import run
-from bot.bench_history import write_history
+from bot.benches import commands as bench_commands
+from bot.benches import hosts as bench_hosts
+from bot.benches import ledger as bench_ledger
+from bot.benches import vms as bench_vms
+from bot.benches.history import write_history
 from bot.board import Board
 from bot.ledger import Ledger
 from bot.reading import verify
@@ -59,7 +62,7 @@ def test_it_measures_side_by_side_and_leaves_nothing_behind(
 def test_without_sshd_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "python").symlink_to(sys.executable)
     code = (
-        "from bot import __main__, bench_sshd; bench_sshd.PLACES = ''; "
+        "from bot import __main__; from bot.benches import sshd; sshd.PLACES = ''; "
         "raise SystemExit(__main__.run(['bench', 'machines']))"
     )
     done = subprocess.run(

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from scenes import REHEARSAL, Scene
 from slack_sdk.models.blocks import Block
 
-from bot import replies
-from bot.blocks import Message, amount, clean, escape, fitting, flat, line, mentions, quoted
-from bot.cards import RUNGS, emphasised, release_card, run_card, state, uncapitalised
-from bot.notices import notice
+from bot.line.blocks import Message, amount, clean, escape, fitting, flat, line, mentions, quoted
+from bot.telling import replies
+from bot.telling.cards import RUNGS, emphasised, release_card, run_card, state, uncapitalised
+from bot.telling.notices import notice
 from lab.desk import readable
 from lab.slack.blocks import complaints
 from plans import events as e

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 
-from bot.chart import HEIGHT, WIDTH, chart
+from bot.telling.chart import HEIGHT, WIDTH, chart
 from plans.figures import Figures
 
 MONDAY = datetime(2026, 9, 7, tzinfo=UTC)

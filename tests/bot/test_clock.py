@@ -10,6 +10,7 @@ import pytest
 from deck_room import ADMIN, DEV, NoMachines, Still, configured, packed
 
 from bot.board import Board
+from bot.chores.sweeps import Sweeper
 from bot.clock import Clock
 from bot.intake import Intake
 from bot.ledger import Ledger, stamp
@@ -17,7 +18,6 @@ from bot.masking import Masker
 from bot.material import Materials
 from bot.packages import Store
 from bot.promotions import WINDOW, Promotions
-from bot.sweeps import Sweeper
 from plans.errors import Refusal
 from plans.events import (
     AnyEvent,

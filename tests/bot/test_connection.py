@@ -13,11 +13,11 @@ from slack_bolt import App
 from slack_bolt.authorization import AuthorizeResult
 from slack_room import Room, room
 
-from bot import connection, socket_mode
-from bot.connection import Ongoing, Trouble, judge, next_look, pause
+from bot.line import socket_mode, troubles
+from bot.line.socket_mode import Line
+from bot.line.troubles import Ongoing, Trouble, judge, next_look, pause
+from bot.line.watch import Watch
 from bot.masking import Masker
-from bot.socket_mode import Line
-from bot.watch import Watch
 
 NOW = 1_790_000_000.0
 GONE, GHOSTS = Trouble("unreachable", "refused"), Trouble("ghosts", "1 beside its own")
@@ -156,7 +156,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_mode, "PING", 0.2)
     monkeypatch.setattr(socket_mode, "SILENT", 2.0)
     monkeypatch.setattr(socket_mode, "LOOK", 0.2)
-    monkeypatch.setattr(connection, "_PAUSES", dict.fromkeys(connection._PAUSES, (0.2, 0.5)))
+    monkeypatch.setattr(troubles, "_PAUSES", dict.fromkeys(troubles._PAUSES, (0.2, 0.5)))
 
 
 def test_commands_are_answered_and_no_answer_waits_for_tcp(here: Room) -> None:
@@ -255,8 +255,8 @@ def test_a_silent_connection_is_noticed_and_replaced(here: Room, quick: None, ca
 def test_ghosts_are_said_in_the_log_and_to_the_admins_and_looked_for_again(
     here: Room, quick: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ghosts = connection._KINDS["ghosts"]
-    monkeypatch.setitem(connection._KINDS, "ghosts", connection._Kind(ghosts.mend, direct=0.3))
+    ghosts = troubles._KINDS["ghosts"]
+    monkeypatch.setitem(troubles._KINDS, "ghosts", troubles._Kind(ghosts.mend, direct=0.3))
     with bot(here) as made:
         here.waits(lambda: made.ups == 1)
         here.desk.breaks("ghosts", count=1)

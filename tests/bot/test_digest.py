@@ -3,7 +3,7 @@
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.digest import digest_message, promotions_row, rehearsals_row
+from bot.telling.digest import digest_message, promotions_row, rehearsals_row
 from plans.figures import Figures
 
 NOTHING = Figures(

@@ -12,14 +12,14 @@ import yaml
 from deck_room import ADMIN, DEV, NoMachines, Still, configured, packed
 
 from bot.board import Board
+from bot.chores.nights import Nights
 from bot.config import load_config
 from bot.intake import Intake
 from bot.ledger import Ledger, stamp
 from bot.masking import Masker
 from bot.material import Materials
-from bot.nights import Nights
-from bot.notices import notice
 from bot.packages import Store
+from bot.telling.notices import notice
 from plans.errors import Refusal
 from plans.events import (
     AnyEvent,

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from makers import FILES, MEGABYTE, codes, tar_of, zip_of
 
-from bot.archives import beside
+from bot.archives.contents import read
+from bot.archives.files import beside
 from bot.config import Packages
-from bot.contents import read
 from bot.packages import PackageRefused, Store, inspect, pack
 from plans.errors import Refusal
 

@@ -16,7 +16,7 @@ from scenes import REHEARSAL, Scene
 from slack_room import DEADLINE, Room, room
 from slack_sdk.web.base_client import BaseClient
 
-from bot.connection import Trouble
+from bot.line.troubles import Trouble
 from bot.masking import Masker
 from bot.progress import Publisher
 from lab.desk import Message
@@ -663,7 +663,7 @@ def test_a_message_that_cannot_be_written_keeps_no_other_back(
     def broken(run: Any, *more: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("bot.replies.step_reply", broken)
+    monkeypatch.setattr("bot.telling.replies.step_reply", broken)
     team.scene.hands_off()
     team.scene.begins(1)
     team.scene.does(1, 1, "deploy", "One", "web", written=True)

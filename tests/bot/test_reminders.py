@@ -12,8 +12,8 @@ from builders import begun as step_begun
 from builders import handed_off, paused, planned, started
 
 from bot.board import Board
+from bot.chores.reminders import Reminders
 from bot.ledger import Ledger
-from bot.reminders import Reminders
 from plans import events as e
 from plans.calendars import OfficeHours
 from plans.records import Run

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from deck_room import configured, packed
 
-from bot import searching as at_work
+from bot.archives import searching as at_work
+from bot.archives.searching import searching
 from bot.config import load_config
 from bot.packages import inspect
-from bot.searching import searching
 from plans.content import scan
 from plans.errors import Refusal
 

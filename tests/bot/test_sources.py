@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from makers import FILES, MEGABYTE, zip_of
 
-from bot.sources import fetch
+from bot.archives.sources import fetch
 from plans.errors import Refusal
 
 

@@ -12,13 +12,13 @@ import pytest
 from deck_room import ADMIN, NoMachines, Still, configured
 
 from bot.board import Board
+from bot.chores.sweeps import AGAIN, Sweeper
 from bot.clock import Clock
 from bot.ledger import Ledger
 from bot.masking import Masker
 from bot.material import Materials
 from bot.packages import Store
 from bot.promotions import Promotions
-from bot.sweeps import AGAIN, Sweeper
 from plans.actions import Outcome, RemoveSnapshot
 from plans.events import (
     Entry,

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.board import Board
+from bot.chores.weekly import Weekly
 from bot.ledger import Ledger, read
-from bot.weekly import Weekly
 from plans.calendars import OfficeHours
 from plans.environment import Policy
 from plans.rule_events import ChangeOutside, ReviewGiven

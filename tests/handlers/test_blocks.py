@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
-from bot.blocks import Message
+from bot.line.blocks import Message
 from handlers import COMMANDS, blocks
 from lab.slack.blocks import MESSAGE_BUDGET, complaints, size, view_complaints
 from plans.errors import Refusal

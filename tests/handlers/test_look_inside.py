@@ -9,8 +9,8 @@ import pytest
 from deck_room import ADMIN, DEV, DeckRoom
 from msgspec.structs import replace
 
-from bot.bundles import bundle
 from bot.inspections import close_inspections, inspection, mend_inspections, open_inspection
+from bot.telling.bundles import bundle
 from plans.actions import Outcome
 from plans.calendars import OfficeHours
 from plans.inspections import Inspecting, OverSsh

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
 
-from bot.blocks import actions, button
+from bot.line.blocks import actions, button
 from plans.events import StepStarted
 
 

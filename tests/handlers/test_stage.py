@@ -3,7 +3,7 @@
 import pytest
 from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
 
-from bot.blocks import actions, button
+from bot.line.blocks import actions, button
 from plans.events import IsolationJudged, StepStarted
 
 

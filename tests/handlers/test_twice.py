@@ -12,8 +12,8 @@ import pytest
 from deck_room import ADMIN, ADMIN2, DEV, DeckRoom, bolt, command
 from msgspec.structs import replace
 
-from bot.blocks import actions, button
 from bot.ctl import Peer, Reply
+from bot.line.blocks import actions, button
 from handlers import COMMANDS
 from handlers.buttons import TWINS
 from handlers.console import Console

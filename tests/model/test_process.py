@@ -22,10 +22,10 @@ from witness import Witness
 
 from bot import board as board_module
 from bot.attempt import pause
-from bot.backlog import in_order
 from bot.board import Board
 from bot.ledger import Ledger
-from bot.outbox import Outbox
+from bot.telling.backlog import in_order
+from bot.telling.outbox import Outbox
 from plans import events as e
 from plans.checks import ManualCheck
 from plans.engine import Place, outcome_in

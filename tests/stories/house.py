@@ -17,7 +17,7 @@ import yaml
 from bot.config import load_config
 from bot.demo import process
 from bot.packages import pack
-from bot.story import PATIENCE, Evening
+from bot.tales.story import PATIENCE, Evening
 from lab.desk import Desk, Message
 
 DEVELOPER, ADMIN, OTHER_ADMIN, TESTER = "U01DEV", "U02ADMIN", "U06ADMIN2", "U03TESTER"

@@ -2,8 +2,8 @@
 
 from stories.house import House
 
-from bot.bad_day import BAD_DAY
 from bot.reading import verify
+from bot.tales.bad_day import BAD_DAY
 
 
 def test_the_bad_day(house: House) -> None:

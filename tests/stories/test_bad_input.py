@@ -16,7 +16,7 @@ from pyVmomi import vim
 from stories.house import ADMIN, House
 
 from bot.config import load_config
-from bot.story import Evening
+from bot.tales.story import Evening
 
 
 @dataclass

@@ -4,7 +4,7 @@ from typing import Any
 
 from stories.house import ADMIN, House, hand_off, outcomes
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 
 def checked(evening: Evening) -> tuple[int, dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from stories.house import ADMIN, DEVELOPER, OTHER_ADMIN, House, hand_off
 
-from bot.bad_day import CHECK
-from bot.story import Evening
+from bot.tales.bad_day import CHECK
+from bot.tales.story import Evening
 
 CHECK_NAME = "A company counts once, however it is written"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from stories.house import ADMIN, DEVELOPER, OTHER_ADMIN, House, hand_off
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 SCHEMA = "sqlite3 shop.db .schema"
 

@@ -7,7 +7,7 @@ from typing import Any
 from browser import Browser, browser
 from stories.house import House
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 DOCS = Path(__file__).parents[2] / "docs"
 

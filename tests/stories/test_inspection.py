@@ -11,7 +11,7 @@ import asyncssh
 from stories.house import ADMIN, DEVELOPER, House, hand_off
 
 from bot.config import load_config
-from bot.story import Evening
+from bot.tales.story import Evening
 
 
 def failed(evening: Evening) -> int:

@@ -11,7 +11,7 @@ import pytest
 from stories.house import ADMIN, House, hand_off, outcomes, question
 
 from bot.config import load_config
-from bot.story import Evening
+from bot.tales.story import Evening
 from plans.actions import At, Power
 from vmops.perform import Performer
 

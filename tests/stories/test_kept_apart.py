@@ -12,7 +12,7 @@ from pyVim.task import WaitForTask
 from pyVmomi import vim
 from stories.house import ADMIN, DEVELOPER, House, hand_off, outcomes
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 Card = vim.vm.device.VirtualEthernetCard
 

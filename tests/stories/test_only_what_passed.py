@@ -2,7 +2,7 @@
 
 from stories.house import ADMIN, DEVELOPER, OTHER_ADMIN, TESTER, House, hand_off, question
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 
 def shut(evening: Evening, release: str) -> list[str]:

@@ -10,7 +10,7 @@ from pyVim.connect import Disconnect, SmartConnect
 from stories.house import ADMIN, TESTER, House, hand_off, question
 
 from bot.config import load_config
-from bot.story import Evening
+from bot.tales.story import Evening
 from lab.world import VCENTER_ADMIN
 
 

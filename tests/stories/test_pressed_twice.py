@@ -6,7 +6,7 @@ import threading
 
 from stories.house import ADMIN, DEVELOPER, OTHER_ADMIN, House, ctl, hand_off, slack
 
-from bot.story import PATIENCE
+from bot.tales.story import PATIENCE
 
 
 def test_a_second_bot_says_who_holds_the_data_and_touches_nothing(house: House) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from stories.house import ADMIN, DEVELOPER, House, hand_off
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

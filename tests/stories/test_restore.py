@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stories.house import ADMIN, House, hand_off, outcomes
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 SPOIL = [
     {

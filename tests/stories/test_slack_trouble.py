@@ -12,7 +12,7 @@ from typing import Any
 
 from stories.house import ADMIN, House, hand_off
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 SLOW = 'echo "$QUARTERDECK_RUN" >> $HOME/count; until [ -e $HOME/go ]; do sleep 0.05; done'
 

@@ -3,7 +3,7 @@
 from stories.house import House
 
 from bot.reading import verify
-from bot.story import FIRST_DEPLOYMENT
+from bot.tales.story import FIRST_DEPLOYMENT
 
 
 def test_the_first_deployment(house: House) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from stories.house import ADMIN, OTHER_ADMIN, House, hand_off, outcomes, question
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 
 def test_a_package_changes_its_bytes_after_the_hand_off(house: House) -> None:

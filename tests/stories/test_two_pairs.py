@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from stories.house import ADMIN, DEVELOPER, OTHER_ADMIN, TESTER, House, hand_off
 
-from bot.story import Evening
+from bot.tales.story import Evening
 from lab.desk import Message
 
 CRM = "crm-1.0.0.zip"

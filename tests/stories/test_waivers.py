@@ -6,7 +6,7 @@ from typing import Any
 from stories.house import ADMIN, DEVELOPER, House, hand_off, outcomes
 
 from bot.ledger import Ledger, Tail
-from bot.story import Evening
+from bot.tales.story import Evening
 from plans.rule_events import WaiverGiven
 
 SCHEMA = "sqlite3 shop.db .schema"

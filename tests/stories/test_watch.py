@@ -5,7 +5,7 @@ from typing import Any
 
 from stories.house import ADMIN, TESTER, House, hand_off, question
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 WEB = ("web", "web/2")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from stories.house import ADMIN, House, hand_off, outcomes, question
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 CHANGES = [{"id": "SHOP-1", "kind": "database", "summary": "Parcels are counted", "paths": []}]
 ADD = {"name": "Add the column", "on": "db", "run": "cd && sqlite3 shop.db 'alter table orders add column parcel text'"}

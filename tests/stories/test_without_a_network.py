@@ -5,7 +5,7 @@ from typing import Any
 
 from stories.house import ADMIN, TESTER, House, hand_off, outcomes
 
-from bot.story import PHASES
+from bot.tales.story import PHASES
 
 
 def _by_tools_alone(config: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import re
 
 from stories.house import ADMIN, House, ctl, hand_off, slack
 
-from bot.story import Evening
+from bot.tales.story import Evening
 
 ME = getpass.getuser()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from bot import archives
+from bot.archives import files
 from plans.errors import Refusal
 
 SILENCE = 30.0
@@ -28,13 +28,13 @@ def fetch(source: str, sources: Sequence[str], *, into: Path, most: int, digest:
     the hex SHA-256 that it must have. Raises Refusal: `source_not_allowed`, `unreachable`, `too_large`,
     `digest_differs`, `unreadable`.
     """
-    with archives.beside(into) as (target, path):
+    with files.beside(into) as (target, path):
         if "://" in source:
             _download(source, sources, target, most)
         else:
             _copy(Path(source), sources, target, most)
         target.flush()
-        if digest is not None and (found := archives.digest(target)) != digest:
+        if digest is not None and (found := files.digest(target)) != digest:
             raise Refusal("digest_differs", f"{source} has the digest sha256:{found}, not sha256:{digest}.")
         yield path
 
@@ -46,8 +46,8 @@ def _copy(path: Path, sources: Sequence[str], target: BinaryIO, most: int) -> No
     if not path.is_absolute() or not any(folder in real.parents for folder in folders):
         raise _not_allowed(str(path), sources)
     try:
-        with archives.regular(real) as file:
-            archives.copy(file, target, most=most)
+        with files.regular(real) as file:
+            files.copy(file, target, most=most)
     except OSError as error:
         raise Refusal("unreachable", f"{path} cannot be read: {error.strerror}.") from None
 
@@ -58,7 +58,7 @@ def _download(address: str, sources: Sequence[str], target: BinaryIO, most: int)
     deadline = time.monotonic() + PATIENCE
     try:
         with opener.open(address, timeout=SILENCE) as answer:
-            archives.copy(_Hurried(answer, deadline), target, most=most)
+            files.copy(_Hurried(answer, deadline), target, most=most)
     except urllib.error.HTTPError as error:
         with error:
             raise Refusal("unreachable", f"{address} answered {error.code} {error.reason}.") from None

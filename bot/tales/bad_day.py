@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bot.story import ADMIN, DEVELOPER, Evening, Story
+from bot.tales.story import ADMIN, DEVELOPER, Evening, Story
 
 WATCH = ("watch: [1s, 2s, 3s]", "watch: [1s, 8s]")
 """Time enough between two marks for somebody to break prod by hand."""

@@ -1,6 +1,6 @@
 """Decides how the ways on from a prod that a run left changed and not in order are said and offered."""
 
-from bot.blocks import Block, button, confirmation, line, listed, moment, person
+from bot.line.blocks import Block, button, confirmation, line, listed, moment, person
 from plans.hooks import Hooked, by_hand
 from plans.phases import Planned
 from plans.records import CHANGE_PROD, Release, Run

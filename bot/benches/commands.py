@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.bench_house import ENVIRONMENTS, LAB, PACKAGE, configured
-from bot.bench_slack import open_slack
+from bot.benches.house import ENVIRONMENTS, LAB, PACKAGE, configured
+from bot.benches.slack import open_slack
 from bot.demo import process
 from bot.ledger import read
 from lab.slack.journal import EnvelopeRecord

@@ -1,6 +1,6 @@
 """Decides how a difference that somebody must look at reads in a run's thread."""
 
-from bot.blocks import Message, context, escape, fitting, line, mentions, moment, person, preformatted, section
+from bot.line.blocks import Message, context, escape, fitting, line, mentions, moment, person, preformatted, section
 from plans.records import Release, Run
 from plans.rule_records import Difference
 

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bot.backlog import Post, changes, stale
 from bot.board import Board
 from bot.ledger import Damaged, stamp
-from bot.scribe import Noted, as_they_were
+from bot.telling.backlog import Post, changes, stale
+from bot.telling.scribe import Noted, as_they_were
 from plans.events import Entry, MessagePosted
 from plans.records import Due, Release, Run
 

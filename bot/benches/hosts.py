@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bot.bench_sshd import ADDRESSES, Sshd, quoted
+from bot.benches.sshd import ADDRESSES, Sshd, quoted
 from plans.actions import Action, At, Outcome, Shell, Upload
 from vmops.languages import SH
 from vmops.perform import Performer
@@ -64,7 +64,7 @@ def steps(sshd: Sshd) -> dict[str, Any]:
 
 def ten_by_ten(sshd: Sshd) -> dict[str, Any]:
     """Ten steps on each of ten hosts, from the start of a process to its end, cold connections included."""
-    ours = [sys.executable, "-m", "bot.bench_hosts", str(sshd.folder), str(sshd.port)]
+    ours = [sys.executable, "-m", "bot.benches.hosts", str(sshd.folder), str(sshd.port)]
     loop = quoted(["sh", "-c", 'for n in 1 2 3 4 5 6 7 8 9 10; do "$@"; done', "sh"])
     script = "".join(f"{loop} {quoted(sshd.ssh(address, 'true'))} &\n" for address in ADDRESSES) + "wait\n"
 

@@ -10,7 +10,7 @@ from typing import get_args
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.connection import Ongoing, Place, Saying, Trouble, judge, next_look
+from bot.line.troubles import Ongoing, Place, Saying, Trouble, judge, next_look
 from bot.masking import Masker
 
 log = logging.getLogger("quarterdeck.slack")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bot.blocks import (
+from bot.line.blocks import (
     EDITABLE,
     Block,
     Message,

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
-from bot.archives import CHUNK, Entry, unreadable
+from bot.archives.files import CHUNK, Entry, unreadable
 
 BLOCK = 512
 LONGEST_NOTE = 1 << 16

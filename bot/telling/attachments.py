@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from bot import ledger
-from bot.blocks import flat
 from bot.board import Board
-from bot.bundles import bundle
-from bot.chart import chart
+from bot.line.blocks import flat
 from bot.masking import Masker
 from bot.report import report
-from bot.scribe import Noted
+from bot.telling.bundles import bundle
+from bot.telling.chart import chart
+from bot.telling.scribe import Noted
 from bot.texts import end_of
 from plans.evidence import evidence
 from plans.figures import weekly

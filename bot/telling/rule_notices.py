@@ -1,6 +1,6 @@
 """Decides how the channel is told of differences, waivers, inspections, reviews, approvals and escapes."""
 
-from bot.blocks import line, moment
+from bot.line.blocks import line, moment
 from plans import rule_events as r
 from plans.rule_events import RuleEvent
 

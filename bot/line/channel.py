@@ -10,8 +10,8 @@ import msgspec
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.blocks import Message
-from bot.connection import mend
+from bot.line.blocks import Message
+from bot.line.troubles import mend
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 from slack_sdk.socket_mode.client import BaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot.channel import Answer, Later, Lost, Refused, answer
-from bot.connection import LASTED, Trouble, pause
-from bot.watch import Watch
+from bot.line.channel import Answer, Later, Lost, Refused, answer
+from bot.line.troubles import LASTED, Trouble, pause
+from bot.line.watch import Watch
 
 log = logging.getLogger("quarterdeck.slack")
 

@@ -2,7 +2,19 @@
 
 from datetime import datetime
 
-from bot.blocks import EDITABLE, Message, cut, escape, fitting, line, mentions, moment, person, preformatted, section
+from bot.line.blocks import (
+    EDITABLE,
+    Message,
+    cut,
+    escape,
+    fitting,
+    line,
+    mentions,
+    moment,
+    person,
+    preformatted,
+    section,
+)
 from plans.records import Run
 from plans.rule_events import InspectionEntered
 

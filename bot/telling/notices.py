@@ -1,7 +1,7 @@
 """Decides how the channel is told of locks, freezes, approvals, schedules and what else changes the rules."""
 
-from bot.blocks import Block, Message, actions, button, confirmation, line, mentions, moment, person, section
-from bot.rule_notices import because, overdue, said_of
+from bot.line.blocks import Block, Message, actions, button, confirmation, line, mentions, moment, person, section
+from bot.telling.rule_notices import because, overdue, said_of
 from plans import events as e
 from plans.rule_events import ApprovalAsked, RestoreTestOverdue, RuleEvent
 

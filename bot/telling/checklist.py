@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from bot.blocks import (
+from bot.line.blocks import (
     EDITABLE,
     Block,
     Message,

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from bot.archives import CHUNK, Entry, Unsafe, kind_of, unreadable
+from bot.archives.files import CHUNK, Entry, Unsafe, kind_of, unreadable
 from plans.members import MOST_MEMBERS, TOO_MANY
 
 _END = struct.Struct("<4s4H2LH")

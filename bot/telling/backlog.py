@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from bot.scribe import Noted
+from bot.telling.scribe import Noted
 from plans import events as e
 from plans.records import CHANGE_PROD, Question, Run
 from plans.rule_events import (

@@ -44,7 +44,7 @@ def searching(forbidden: tuple[re.Pattern[str], ...]) -> Iterator[Scan]:
     if not forbidden:
         yield scan
         return
-    command = [sys.executable, "-P", "-m", "bot.searching"]
+    command = [sys.executable, "-P", "-m", "bot.archives.searching"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         asked = _Asked(process, Order(tuple(pattern.pattern for pattern in forbidden), SECONDS))
         try:

@@ -9,18 +9,19 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bot import checklist, ledger, replies
-from bot.blocks import EDITABLE, Message, cut
+from bot import ledger
 from bot.board import Board
-from bot.cards import release_card, run_card
-from bot.digest import digest_message
 from bot.inspections import inspection
+from bot.line.blocks import EDITABLE, Message, cut
 from bot.masking import Masker
-from bot.notices import notice
-from bot.onlookers import hands_reply, visit_reply
-from bot.pointed import difference_reply
+from bot.telling import checklist, replies
+from bot.telling.cards import release_card, run_card
+from bot.telling.digest import digest_message
+from bot.telling.notices import notice
+from bot.telling.onlookers import hands_reply, visit_reply
+from bot.telling.pointed import difference_reply
+from bot.telling.ways_back import stranded
 from bot.texts import end_of
-from bot.ways_back import stranded
 from plans import board as fold
 from plans.errors import Refusal
 from plans.events import Entry

@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from bot import archives, tarball, zipped
-from bot.archives import Entry, Unsafe
+from bot.archives import files, tarball, zipped
+from bot.archives.files import Entry, Unsafe
+from bot.archives.searching import Scan, searching
 from bot.config import Packages
-from bot.searching import Scan, searching
 from plans.content import packed
 from plans.errors import Refusal
 from plans.findings import Finding, error, warning
@@ -34,21 +34,21 @@ MOST_RATIO = 200
 def read(path: Path, *, max_bytes: int, rules: Packages) -> Contents:
     """What the package at `path` holds, every byte of it looked at once.
 
-    Raises Refusal: `unreadable`, and what a search raises (`bot.searching`).
+    Raises Refusal: `unreadable`, and what a search raises (`bot.archives.searching`).
     """
     try:
         if path.is_dir():
-            return _Reading(archives.folder(path), rules, most=max_bytes).contents()
-        with archives.regular(path) as file:
+            return _Reading(files.folder(path), rules, most=max_bytes).contents()
+        with files.regular(path) as file:
             return read_archive(file, max_bytes, rules)
     except FileNotFoundError:
         raise Refusal("unreadable", f"{path}: there is no such file or folder.") from None
     except OSError as problem:
-        archives.unreadable(f"{problem.strerror or problem}")
+        files.unreadable(f"{problem.strerror or problem}")
 
 
 def read_archive(file: BinaryIO, max_bytes: int, rules: Packages) -> Contents:
-    suffix, length, digest = archives.suffix(file), os.fstat(file.fileno()).st_size, archives.digest(file)
+    suffix, length, digest = files.suffix(file), os.fstat(file.fileno()).st_size, files.digest(file)
     if length > max_bytes:
         contents = Contents(members=(), unsafe=(_too_large(max_bytes),))
     else:

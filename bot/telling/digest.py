@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.blocks import Message, context, header, section
+from bot.line.blocks import Message, context, header, section
 from plans.figures import Figures
 from plans.quantities import spell
 

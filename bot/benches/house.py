@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from bot.bench_slack import Slack
+from bot.benches.slack import Slack
 
 LAB = """
 import sys

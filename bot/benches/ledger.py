@@ -14,7 +14,7 @@ from typing import Any
 
 from tinydb import TinyDB
 
-from bot.bench_history import rehearsal, run, write_history
+from bot.benches.history import rehearsal, run, write_history
 from bot.board import SAVE_EVERY, Board
 from bot.ledger import Ledger, read
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from bot.blocks import (
+from bot.line.blocks import (
     EDITABLE,
     Block,
     Message,
@@ -27,9 +27,9 @@ from bot.blocks import (
     quoted,
     section,
 )
-from bot.cards import PHASES, emphasised, span, title, uncapitalised, verdict
 from bot.outlook import answering, label, next_sentence
-from bot.ways_back import buttons, choices, roll_back, still, stranded
+from bot.telling.cards import PHASES, emphasised, span, title, uncapitalised, verdict
+from bot.telling.ways_back import buttons, choices, roll_back, still, stranded
 from plans.engine import RESTARTS
 from plans.phases import Planned
 from plans.quantities import spell

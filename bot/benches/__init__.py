@@ -1,0 +1,1 @@
+"""Quarterdeck measured beside what a user would have instead; `bench.py` makes the reports."""
