@@ -26,6 +26,7 @@ from faults.test_ledger_faults import DEADLINE, PROCESSES
 from faults.writers import fills
 
 from bot.board import Board
+from bot.chores.sweeps import Sweeper
 from bot.clock import Clock
 from bot.ledger import Ledger
 from bot.masking import Masker
@@ -33,7 +34,6 @@ from bot.material import Materials
 from bot.packages import Store
 from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
-from bot.sweeps import Sweeper
 from plans import events as e
 from plans.rule_events import InspectionOpened
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutants import bent, examples, mangled, odd_text
 
-from bot.bench_history import write_history
+from bot.benches.history import write_history
 from bot.board import Board
 from bot.config import Configuration, load_config
 from bot.ctl import Asking
