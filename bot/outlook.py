@@ -24,6 +24,18 @@ def next_sentence(run: Run, *, release: Release | None, waits_for: Run | None, u
     return _ended(run, release, until) if run.verdict else _going(run, waits_for)
 
 
+def unfinished(run: Run) -> str:
+    """What a run that is given up had begun and waits for nobody's answer: empty, or a sentence of its own."""
+    asked = {question.step for question in run.open}
+    begun = [
+        f"“{step.name}”{host and f' on {host}'}"
+        for step in run.steps.values()
+        for host, done in step.hosts.items()
+        if not done.outcome and not done.again and step.number not in asked
+    ]
+    return f". {', '.join(begun)} had begun, nobody knows how it ended, and it may still go on" if begun else ""
+
+
 def command(run: Run) -> str:
     """What was typed to start a run like this one, so that it can be started again."""
     return {

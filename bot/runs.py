@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from bot.admittance import Admittance
 from bot.attempt import pause
 from bot.board import Board
 from bot.config import Settings
@@ -13,7 +14,7 @@ from bot.inspections import close_inspections
 from bot.masking import Masker
 from bot.material import Materials
 from bot.objections import question_meant, refuse_twice
-from bot.outlook import answering
+from bot.outlook import answering, unfinished
 from bot.roles import Roles
 from plans.engine import Ask, Finish, Perform, StartOver, Wait, WaitUntil, next_move
 from plans.errors import Refusal
@@ -66,7 +67,7 @@ class Runs:
         self._roles = roles
         self._masker = masker
         self._crew = Crew(board, settings, materials, performer, masker)
-        self._recognised: set[int] = set()
+        self._admittance = Admittance(board, materials, performer, roles)
         self._going: dict[int, threading.Thread] = {}
         self._cancels: dict[int, threading.Event] = {}
         self._closing = False
@@ -109,11 +110,8 @@ class Runs:
         `ending`: a watch that this run puts an end to, once nothing can refuse it any more.
         """
         refuse_twice(self.board, kind, environment, release)
-        number = 1 + max((run.number for run in self.board.table(Run)), default=0)
-        app = self.board.release(release).app if release else ""
-        at = self.board.now().isoformat()
-        draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at=at)
-        plan = self._materials.plan(draft)
+        draft = self._draft(kind, by, environment, release)
+        number, plan = draft.number, self._materials.plan(draft)
         if ending is not None:
             self._end(ending, f"<@{by}> began a {kind}")
         for lookout in giving_way(kind, environment, machines, self.board.table(Run)):
@@ -126,16 +124,29 @@ class Runs:
                 release=release,
                 environment=environment,
                 plans=self._materials.digest(draft),
-                app=app,
+                app=draft.app,
                 machines=machines,
                 total=len(plan.steps),
                 cautions=self._materials.cautions(environment),
             ),
         )
         close_inspections(self.board, self.board.run(number))
-        self._recognised.add(number)
+        self._admittance.knows(number)
         self.enter(number)
         return self.board.run(number)
+
+    def _draft(self, kind: str, by: str, environment: str, release: str | None) -> Run:
+        """What a run would be that were started now."""
+        return Run(
+            number=1 + max((run.number for run in self.board.table(Run)), default=0),
+            kind=kind,
+            release=release,
+            app=self.board.release(release).app if release else "",
+            environment=environment,
+            plans="",
+            by=by,
+            at=self.board.now().isoformat(),
+        )
 
     def decide(self, number: int, choice: str, *, by: str, note: str = "", question: int | None = None) -> Run:
         """The answer to one of the run's open questions, once. `question` None means the only one."""
@@ -220,8 +231,7 @@ class Runs:
     def _carry_on(self, number: int) -> None:
         plan: Plan | None = None
         try:
-            self._refuse_stranger(number)
-            self._recognise(number)
+            self._admittance.admit(number)
             while (move := self._next(number, plan)) is not None:
                 plan = move[0]
                 self._perform(number, move[1])
@@ -235,20 +245,11 @@ class Runs:
             self._try_again(number, error)
         except Exception as error:
             log.exception("run %d", number)
-            fault = f"a fault in Quarterdeck itself, {type(error).__name__}: its log has more."
-            self._give_up(number, f"{fault} What this run began on the hosts may still go on there")
+            self._give_up(number, f"a fault in Quarterdeck itself, {type(error).__name__}: its log has more")
         finally:
             with self.board.deciding:
                 if self._going.get(number) is threading.current_thread():
                     del self._going[number]
-
-    def _plan(self, run: Run) -> Plan:
-        if self._materials.digest(run) != run.plans:
-            raise Refusal(
-                "plans_changed",
-                "the package, the test plan, the environment or the policy was changed while this run was under way",
-            )
-        return self._materials.plan(run)
 
     def _next(self, number: int, plan: Plan | None) -> tuple[Plan, Perform] | None:
         """The plan and its step to perform now, written down as begun; None when the loop leaves the run.
@@ -265,10 +266,10 @@ class Runs:
                 run = self.board.run(number)
                 close_inspections(self.board, run)
             if plan is None or not run.steps:
-                plan = self._plan(run)
+                plan = self._admittance.plan(run)
             match next_move(run, plan, self.board.now()):
                 case Perform() as move:
-                    self._begin(run, move)
+                    self._begin(run, plan, move)
                     return plan, move
                 case Ask(step, why, choices):
                     pause(self.board, run, step.number, why, choices, "admins")
@@ -284,29 +285,6 @@ class Runs:
             self._leave(number)
             return None
 
-    def _refuse_stranger(self, number: int) -> None:
-        """The role once more, when the work starts: who lost it since does not get it done."""
-        run = self.board.run(number)
-        if run.begun or run.aborting or run.by == "quarterdeck" or self._roles.allowed(run.by, "admins"):
-            return
-        self.board.record(run.by, AccessDenied(command=f"{run.kind} {run.environment}", role="admins"))
-        raise Refusal("not_admin", f"<@{run.by}> was no admin any more when the work was to start")
-
-    def _recognise(self, number: int) -> None:
-        """After a start of the bot a run goes on with the machines that it holds, or not at all.
-
-        What goes back, or is being stopped, does not wait for a vCenter that tells nothing.
-        """
-        run = self.board.run(number)
-        if number in self._recognised or not run.active:
-            return
-        try:
-            self._materials.recognise(run, self._plan(run).steps if run.steps else (), self._performer)
-        except Refusal as refusal:
-            if refusal.code != "machine_unknown" or not (run.aborting or run.kind == "rollback"):
-                raise
-        self._recognised.add(number)
-
     def _held(self, run: Run) -> bool:
         if run.begun or run.aborting:
             return False
@@ -317,7 +295,7 @@ class Runs:
     def _leave(self, number: int) -> None:
         self._going.pop(number, None)
 
-    def _begin(self, run: Run, move: Perform) -> None:
+    def _begin(self, run: Run, plan: Plan, move: Perform) -> None:
         step = move.step
         for place in move.places:
             if not place.resume:
@@ -332,6 +310,7 @@ class Runs:
                         attempt=place.attempt,
                         written=step.written,
                         of=len(step.hosts),
+                        outline=plan.outline,
                     ),
                 )
         if step.phase == "watch" and run.phase != "watch":
@@ -365,6 +344,6 @@ class Runs:
             run = self.board.run(number)
             if run.active and not self._closing:
                 try:
-                    self._finish(run, "errored", self._masker.text(why))
+                    self._finish(run, "errored", self._masker.text(why + unfinished(run)))
                 except OSError as error:
                     self._try_again(number, error)

@@ -85,6 +85,8 @@ class RunRestarted(Event, frozen=True, kw_only=True, tag="run.restarted"):
 
 
 class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
+    """`outline`: that of the plan which the step is one of (plans/phases.py)."""
+
     run: int
     phase: str
     step: int
@@ -93,6 +95,7 @@ class StepStarted(Event, frozen=True, kw_only=True, tag="step.started"):
     attempt: int
     written: bool = False
     of: int = 1
+    outline: str = ""
 
 
 class JobStarted(Event, frozen=True, kw_only=True, tag="job.started"):

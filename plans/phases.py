@@ -1,5 +1,6 @@
 """Decides how a run is laid out: phases of numbered steps, each with the hosts that it runs on."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -77,6 +78,12 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def phases(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(step.phase for step in self.steps))
+
+    @property
+    def outline(self) -> str:
+        """A digest of what its steps are known by in the ledger: two plans that share it mean the same by a number."""
+        known = [(step.number, step.phase, step.name, step.hosts, step.serial, step.group) for step in self.steps]
+        return hashlib.sha256(msgspec.json.encode(known)).hexdigest()[:16]
 
     def step(self, number: int) -> Planned:
         return self.steps[number - 1]

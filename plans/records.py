@@ -146,7 +146,8 @@ class Run(Document, frozen=True, kw_only=True):
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
     `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
     `restored`: when the data that it stands on was restored, by the run `restored_by`; `restores` are its own.
-    `at` is when somebody started it, `began` when it had to wait for nothing any more.
+    `at` is when somebody started it, `began` when it had to wait for nothing any more. `outline`: of the plan that its
+    steps are of.
     `restarts`: why it started over, each time. Its steps are those since then; `spent` are the attempts that each step,
     by its number, had before, and `own` the run's own snapshots that it went back to, by host.
     `late`: by how many seconds a mark of the watch came late. `facts`: by "phase/environment", the digest of each fact
@@ -170,6 +171,7 @@ class Run(Document, frozen=True, kw_only=True):
     cautions: tuple[str, ...] = ()
     phase: str = ""
     steps: dict[int, StepRecord] = {}
+    outline: str = ""
     questions: tuple[Question, ...] = ()
     open: tuple[Question, ...] = ()
     answers: dict[int, Answered] = {}

@@ -87,7 +87,7 @@ def _step_started(documents: Documents, entry: e.Entry, event: e.StepStarted) ->
     begun = HostStep(attempt=event.attempt, started=entry.at)
     record = replace(record, hosts=record.hosts | {event.host or "": begun})
     steps, total = found.steps | {event.step: record}, max(found.total, event.step)
-    changes = change_run(documents, event.run, phase=event.phase, steps=steps, total=total)
+    changes = change_run(documents, event.run, phase=event.phase, steps=steps, total=total, outline=event.outline)
     if found.kind == "promotion" and found.phase == "deploy" and event.phase != "deploy":
         changes |= _deployed(documents, found)
     elif event.phase in TOUCHES_PROD and found.phase != event.phase:

@@ -20,9 +20,11 @@ from plans.errors import Refusal
 class House:
     """A board with run 1 on it, whose plan has no steps left, and machines that are recognised, or not."""
 
-    def __init__(self, folder: Path, kind: str, recognise: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, kind: str, recognise: Callable[[], None], *past: e.AnyEvent) -> None:
         self.scene = Scene(folder)
         self.scene.says(started(1, kind), by="U02ADMIN")
+        for event in past:
+            self.scene.says(event)
         self.woken: list[tuple[int, timedelta]] = []
         self.over = threading.Event()
         materials: Any = SimpleNamespace(
@@ -84,3 +86,22 @@ def test_nor_does_what_is_being_stopped(tmp_path: Path) -> None:
     house = House(tmp_path, "promotion", refuse("machine_unknown"))
     house.scene.says(e.RunAborting(run=1, now=False), by="U02ADMIN")
     assert house.verdict() == "passed"
+
+
+def begun(outline: str) -> e.StepStarted:
+    return e.StepStarted(
+        run=1, phase="deploy", step=7, name="Migrate", host="web", attempt=1, written=True, outline=outline
+    )
+
+
+def test_by_the_plan_that_it_began_with_it_goes_on(tmp_path: Path) -> None:
+    outline = plan(kind="promotion").outline
+    assert House(tmp_path, "promotion", lambda: None, begun(outline)).verdict() == "passed"
+
+
+def test_by_a_plan_whose_numbers_mean_something_else_it_does_not(tmp_path: Path) -> None:
+    house = House(tmp_path, "promotion", lambda: None, begun("laid out by an older Quarterdeck"))
+    assert house.verdict() == "errored"
+    reason = house.scene.board.run(1).reason
+    assert "its steps are not those that it began with" in reason
+    assert "“Migrate” on web had begun" in reason

@@ -673,3 +673,24 @@ class TestWatch:
         story = begin("promotion")
         story.now -= timedelta(hours=1)
         assert isinstance(story.move(self.STEPS), WaitUntil)
+
+
+OUTLINED = (planned(1, "deploy", "web", "web/2"), planned(2, "test", "db"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        OUTLINED[:1],
+        (planned(1, "deploy", "web", "web/2"), planned(2, "test", "db", name="Something else")),
+        (planned(1, "deploy", "web"), planned(2, "test", "db")),
+        (planned(1, "deploy", "web/2", "web"), planned(2, "test", "db")),
+        (planned(1, "protect", "web", "web/2"), planned(2, "test", "db")),
+        (planned(1, "deploy", "web", "web/2", serial=1), planned(2, "test", "db")),
+        (planned(1, "deploy", "web", "web/2"), planned(2, "test", "db", group="critical")),
+    ],
+    ids=["shorter", "name", "fewer hosts", "order of hosts", "phase", "serial", "group"],
+)
+def test_plans_in_which_a_number_means_something_else_have_other_outlines(other: tuple[Planned, ...]) -> None:
+    assert plan(*OUTLINED).outline == plan(*OUTLINED).outline
+    assert plan(*other).outline != plan(*OUTLINED).outline

@@ -181,8 +181,24 @@ def test_a_run_does_not_go_on_with_another_machine(night: Night) -> None:
     end = night.evening.finished(run)
     assert end["verdict"] == "errored"
     assert "crm-staging web is another machine now" in end["reason"]
+    assert "“Migrate” on web had begun, nobody knows how it ended, and it may still go on" in end["reason"]
     done = [r["type"] for r in night.evening.everything()[len(before) :] if r["type"].startswith(("step", "job"))]
     assert done == []
+
+
+def test_a_promotion_does_not_go_on_by_a_test_plan_that_was_edited_meanwhile(night: Night) -> None:
+    run = night.promotes()
+    night.kills(run)
+    night.house.untested({})
+    plan = night.house.folder / "crm.tests.yaml"
+    plan.write_text(plan.read_text().replace("It lives", "It lives still"))
+    night.house.start_bot()
+    end = night.evening.finished(run)
+    assert end["verdict"] == "errored"
+    assert "the test plan, the environment or the policy was changed while this run was under way" in end["reason"]
+    assert "“Migrate” on web had begun" in end["reason"]
+    assert night.counted("crm-prod") == ["once"]
+    night.evening.told(run, "an admin decides. Try it again")
 
 
 def test_a_restore_that_was_interrupted_is_done_again_and_one_that_was_not_is_kept(house: House) -> None:
