@@ -9,6 +9,9 @@ from faults.tally import Tally
 
 WHOLE = os.environ.get("QUARTERDECK_FAULTS") == "all"
 
+APART = 1_000_000
+"""Between the first seeds of two parts of one test: they never meet."""
+
 
 def tried(tally: Tally, fault: str, once: Callable[[random.Random], int], *, sample: int, whole: int) -> None:
     """Calls `once`, which says how many tries that were, with so many seeds. The one that fails is named, and

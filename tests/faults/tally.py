@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from faults.checker import LOST, ORDER, TWICE, WRONG, Finding
 
@@ -20,7 +21,14 @@ class Tally:
         self.tries[fault] += tries
         self.found.setdefault(fault, Counter()).update(finding.kind for finding in findings)
 
-    def rows(self) -> list[dict[str, str | int]]:
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """What another process counted, as its `rows`."""
+        for row in rows:
+            self.tries[row["fault"]] += row["tries"]
+            found = {column: row[column.replace(" ", "_")] for column in COLUMNS}
+            self.found.setdefault(row["fault"], Counter()).update(found)
+
+    def rows(self) -> list[dict[str, Any]]:
         """A row for each fault, as they were first counted."""
         return [
             {"fault": fault, "tries": tries}

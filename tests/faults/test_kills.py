@@ -13,31 +13,35 @@ import pytest
 from faults import errands, scenes
 from faults.harness import opened
 from faults.plays import play, renew
-from faults.seeds import WHOLE
+from faults.seeds import APART, WHOLE
 from faults.tally import Tally
 
 
 class Death(NamedTuple):
-    """How the bot dies, how often in a sample and in all, and how probably the processes of a host die with it."""
+    """How the bot dies, how often in a sample, how often in each of how many parts of the whole, and how probably the
+    processes of a host die with it."""
 
     signal: signal.Signals
     sample: int
     whole: int
+    parts: int = 1
     crashes: float = 0.0
 
 
 DEATHS = {
-    "the bot killed at a random instant of a run": Death(signal.SIGKILL, 6, 500),
+    "the bot killed at a random instant of a run": Death(signal.SIGKILL, 6, 100, parts=5),
     "the bot killed, and what ran on a host too": Death(signal.SIGKILL, 3, 100, crashes=0.5),
     "the bot stopped at a random instant of a run": Death(signal.SIGTERM, 2, 100),
 }
 
+PARTS = [(fault, part) for fault, death in DEATHS.items() for part in range(death.parts if WHOLE else 1)]
 
-@pytest.mark.parametrize("fault", DEATHS)
+
+@pytest.mark.parametrize(("fault", "part"), PARTS)
 def test_dead_at_random_instants_of_rehearsals_and_promotions(
-    tmp_path: Path, tally: Tally, seed: int, fault: str
+    tmp_path: Path, tally: Tally, seed: int, fault: str, part: int
 ) -> None:
-    death = DEATHS[fault]
+    death, seed = DEATHS[fault], seed + part * APART
     bad: list[str] = []
     died: Counter[str] = Counter()
     labs = 0
