@@ -2,7 +2,7 @@
 
 import pytest
 from deck_room import ADMIN, DEV, DeckRoom
-from test_twice import promoted, rehearsed, released, stranded
+from wishes import promoted, rehearsed, released, stranded
 
 from plans.events import SnapshotRemoved, SnapshotTaken, StepStarted
 
