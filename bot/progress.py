@@ -7,8 +7,8 @@ What may be relied on, across restarts, outages and lost answers:
   anew only where its message was deleted or can no longer be edited, with a second `message.posted`.
 - Within a thread, a run's card and the replies under it, messages stand in the order of the records that call for them
   (`seq`; of one record's, the end is last): each is posted only when the one before is in the channel and recorded.
-- Between threads, one with a question or an end to tell goes first, and so does what stands in the channel itself; then
-  the one that waits longest.
+- Between threads, what stands in the channel itself goes first, then a thread with a question that waits for its
+  answer, then one with an end; of those the one that has the least to tell before that, of all others the oldest.
 - Edits have no place in that order, and many are one: a message is edited to what is true when its turn comes. Nor have
   files (a step's whole output), but that they come after the reply of their step.
 """
@@ -31,7 +31,7 @@ from bot.line.pace import Pace, Rate
 from bot.line.troubles import Trouble
 from bot.masking import Masker
 from bot.telling.attachments import Attached, Attachments
-from bot.telling.backlog import Post, changes, edits_in_order, files_in_order, in_order, thread_of
+from bot.telling.backlog import Post, asked_now, changes, edits_in_order, files_in_order, in_order, thread_of
 from bot.telling.cards import RUNGS
 from bot.telling.outbox import Outbox
 from bot.telling.scribe import Noted, Scribe
@@ -178,7 +178,7 @@ class Publisher:
         """All that could be done next, the most wanted first, each with the seconds until it may be."""
         pace = self._pace
         found: list[tuple[float, Callable[[], None]]] = []
-        for post in in_order(self._outbox.posts.values()):
+        for post in in_order(self._outbox.posts.values(), asked_now(self._board.table(Run))):
             method = _LOOK if post.key in self._outbox.unsure else _POST
             act = partial(self._look if post.key in self._outbox.unsure else self._tell, post)
             found.append((pace.wait(_SLACK, method, post.thread), act))

@@ -1,6 +1,6 @@
 """Decides what is told next, and which messages a record makes stale."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -59,14 +59,33 @@ def thread_of(key: str) -> str:
     return "/".join(key.split("/")[:2]) if key.startswith("run/") else key
 
 
-def in_order(posts: Iterable[Post]) -> list[Post]:
-    """The next post of each thread, the most urgent first; within a thread the ledger's order is kept. Files apart."""
+def asked_now(runs: Iterable[Run]) -> set[str]:
+    """Keys of the questions that wait for an answer."""
+    return {f"run/{run.number}/question/{asked.among}" for run in runs for asked in run.open}
+
+
+def in_order(posts: Iterable[Post], asked: Collection[str]) -> list[Post]:
+    """The next post of each thread, the most wanted first; within a thread the ledger's order is kept. Files apart.
+
+    `asked`: keys of the questions that wait for an answer. Of two threads that are wanted alike, the one that has less
+    to tell before what is wanted of it goes first.
+    """
     threads: dict[str, list[Post]] = {}
     for post in sorted(posts, key=lambda post: (post.seq, post.key.endswith("/end"))):
         if not post.is_file:
             threads.setdefault(post.thread, []).append(post)
-    waiting = sorted(threads.values(), key=lambda thread: (not any(post.urgent for post in thread), thread[0].seq))
-    return [thread[0] for thread in waiting]
+    return [thread[0] for thread in sorted(threads.values(), key=lambda thread: _wanted(thread, asked))]
+
+
+def _wanted(thread: list[Post], asked: Collection[str]) -> tuple[int, int, int]:
+    """A thread's place among others, lowest first: one that begins with what is urgent, one with an open question, one
+    with an end or with a question that was answered, one with neither."""
+    open_ = [place for place, post in enumerate(thread) if post.key in asked]
+    urgent = open_ or [place for place, post in enumerate(thread) if post.urgent]
+    if not urgent:
+        return 3, 0, thread[0].seq
+    rank = 0 if thread[0].urgent else 1 if open_ else 2
+    return rank, urgent[0], thread[0].seq
 
 
 def files_in_order(posts: Iterable[Post]) -> list[Post]:

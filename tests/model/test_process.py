@@ -24,7 +24,7 @@ from bot import board as board_module
 from bot.attempt import pause
 from bot.board import Board
 from bot.ledger import Ledger
-from bot.telling.backlog import in_order
+from bot.telling.backlog import asked_now, in_order
 from bot.telling.outbox import Outbox
 from plans import events as e
 from plans.checks import ManualCheck
@@ -126,7 +126,7 @@ class Process(RuleBasedStateMachine):
         heard = self.heard.copy()
         self.heard.clear()
         self.outbox.take(heard)
-        for post in in_order(self.outbox.posts.values())[:1]:
+        for post in in_order(self.outbox.posts.values(), asked_now(self.board.table(Run)))[:1]:
             assert not post.under or self.outbox.ts(post.under), "a reply to what is not there"
             self.outbox.told(post, "C01DEPLOYS", f"{self.time.timestamp():.6f}")
 
