@@ -25,6 +25,8 @@ _MISSING = (
 SECTOR = 512
 """Bytes that reach a disk together or not at all."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_SORTED = msgspec.json.Encoder(order="sorted")
+"""Five times as fast, and the same but for some floats (1e16 for 1e+16)."""
 _KEYS = {"seq", "at", "type", "by", "data", "prev", "hash"}
 _HASH_BYTES = len(f',"hash":"{GENESIS}"\n')
 """What a line has besides what its hash is of: readers differ in which they believe of a key that stands twice."""
@@ -125,9 +127,13 @@ def _record(line: bytes, seq: int, prev: str) -> dict[str, Any]:
         raise Damaged(seq, f"seq is {record['seq']}, {seq} was to follow")
     if record["prev"] != prev:
         raise Damaged(seq, "it does not follow from the line before (prev)")
-    hashed = _hashed(record)
-    if record["hash"] != hashlib.sha256(hashed).hexdigest():
-        raise Damaged(seq, "its content does not match its hash")
+    said = record.pop("hash")
+    hashed = _SORTED.encode(record)
+    if said != hashlib.sha256(hashed).hexdigest():
+        hashed = _hashed(record)
+        if said != hashlib.sha256(hashed).hexdigest():
+            raise Damaged(seq, "its content does not match its hash")
+    record["hash"] = said
     if len(line) != len(hashed) + _HASH_BYTES:
         raise Damaged(seq, "it says something twice, or otherwise than it was written")
     return record

@@ -34,6 +34,15 @@ def lock(reason: str) -> e.EnvironmentLocked:
     return e.EnvironmentLocked(environment="staging", reason=reason)
 
 
+@pytest.mark.parametrize("seconds", [0.0, -0.0, 1e16, 1.5e300, 1e-7, 0.1 + 0.2, 123456789.125])
+def test_a_number_is_read_as_anybody_would_write_it(tmp_path: Path, seconds: float) -> None:
+    ledger = opened(tmp_path)
+    ended = e.StepFinished(run=1, step=1, host=None, attempt=1, outcome="ok", exit=0, seconds=seconds, log="")
+    ledger.append("quarterdeck", ended, NOW)
+    assert checked_by_anybody(ledger.path) == 1
+    assert [entry(record).event for record, _ in read(ledger.path)] == [ended]
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     """A ledger of three records."""
