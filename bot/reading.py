@@ -44,6 +44,19 @@ def entries(data_dir: Path) -> Iterator[Entry]:
         yield entry(record)
 
 
+def latest(path: Path, seq: int) -> list[Entry]:
+    """The records after number `seq` of a ledger that was verified before: read from its end, however long it is."""
+    span, size = 1 << 16, path.stat().st_size
+    while True:
+        with path.open("rb") as file:
+            file.seek(max(0, size - span))
+            lines = [line for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+        found = [json.loads(line) for line in (lines if span >= size else lines[1:])]  # the first may be half a line
+        if span >= size or (found and found[0]["seq"] <= seq + 1):
+            return [entry(record) for record in found if record["seq"] > seq]
+        span *= 4
+
+
 def follow(data_dir: Path, run: int) -> Iterator[dict[str, Any]]:
     """A run's records so far, and each further one when it is there, until it asks or has ended.
 

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
 
 from bot.board import Board
 from bot.ledger import Damaged, stamp
+from bot.reading import latest
 from bot.telling.backlog import Post, changes, stale
 from bot.telling.scribe import Noted, as_they_were
 from plans.events import Entry, MessagePosted
@@ -13,8 +13,8 @@ from plans.records import Due, Release, Run
 
 log = logging.getLogger(__name__)
 
-FRESH = timedelta(hours=1)
-"""How long after its end a run's messages are brought up to date at a start."""
+RECENT = 500
+"""Records before a start whose messages may not have been brought up to date, though they were told."""
 
 
 class Outbox:
@@ -29,22 +29,20 @@ class Outbox:
         self.unsure: set[str] = set()
         self._board = board
         self._heard = heard
-        self._before: dict[str, int] = {}
+        self._before: dict[str, int] | None = None
 
     def listen(self) -> None:
         """From here on it knows of everything: what was not told before, and what is recorded from now on."""
         with self._board.deciding:
             self._board.listeners.append(self._hear)
             self._before = {due.key: due.seq for due in self._board.table(Due)}
-            fresh = self._board.now() - FRESH
-            for run in self._board.table(Run):
-                if run.active or datetime.fromisoformat(run.finished) > fresh:
-                    self.edits |= dict.fromkeys(filter(changes, run.messages))
 
     def take(self, heard: list[Noted]) -> None:
         """What was heard becomes posts and edits; at first also what was due before this start."""
-        if self._before:
-            self._remember()
+        if self._before is not None:
+            before, self._before = self._before, None
+            self._remember(before)
+            self._bring_up_to_date(before)
         if not heard:
             return
         with self._board.deciding:
@@ -86,10 +84,11 @@ class Outbox:
             number = getattr(entry.event, "run", None)
             self._heard(Noted(entry, self._board.run(number) if number else None))
 
-    def _remember(self) -> None:
+    def _remember(self, before: dict[str, int]) -> None:
         """What was due before this start, as it was then. Each may have been posted by a process that was killed
         before it could write that down."""
-        before, self._before = self._before, {}
+        if not before:
+            return
         try:
             found = as_they_were(self._board.ledger.path, set(before.values()))
         except Damaged as damaged:
@@ -97,6 +96,20 @@ class Outbox:
             return
         self.posts |= {key: _post(key, found[seq]) for key, seq in before.items()}
         self.unsure |= before.keys()
+
+    def _bring_up_to_date(self, before: dict[str, int]) -> None:
+        """Messages that were posted before this start may show what was true long before: while Slack was told
+        nothing nobody edited them either."""
+        with self._board.deciding:
+            path, last = self._board.ledger.path, self._board.ledger.tail.seq
+            runs = list(self._board.table(Run))
+        known = {run.number: run for run in runs}
+        for entry in latest(path, min([last - RECENT, *before.values()])):
+            noted = Noted(entry, known.get(getattr(entry.event, "run", None) or 0))
+            self.edits |= dict.fromkeys(stale(noted, runs))
+        for run in runs:
+            if run.active:
+                self.edits |= dict.fromkeys(filter(changes, run.messages))
 
 
 def _post(key: str, noted: Noted) -> Post:
