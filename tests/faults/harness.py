@@ -194,6 +194,15 @@ class Site:
         self.deaths += 1
         return True
 
+    def stop(self) -> None:
+        """By SIGTERM. Raises Stuck where the bot does not end well, or takes too long for it."""
+        assert self._bot is not None
+        self.signal, before = signal.SIGTERM, self.signal
+        self._end(self._bot)
+        self._bot.wait(STARTING)
+        self.died()
+        self.signal = before
+
     def spare(self) -> None:
         """Whoever was to kill the bot does not, unless it is too late."""
         if self._killer is not None:
