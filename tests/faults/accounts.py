@@ -88,33 +88,76 @@ def due(records: list[Record]) -> set[str]:
     """The keys of the messages that these records call for. A phase is told by its last own step, so it has several."""
     keys: set[str] = set()
     restarts: Counter[int] = Counter()
+    closed: set[str] = set()
+    quiet = _quiet(records)
     for record in records:
         data = record["data"]
         match record["type"]:
             case "run.restarted":
                 restarts[data["run"]] += 1
                 keys.add(f"run/{data['run']}/restart/{restarts[data['run']]}")
-            case "package.handed_off":
-                keys.add(f"release/{data['release']}")
-            case "run.started":
-                keys.add(f"run/{data['run']}")
-            case "run.paused":
-                keys.add(f"run/{data['run']}/question/{data['question']}")
-            case "watch.checked":
-                keys.add(f"run/{data['run']}/mark/{data['mark']}")
-            case "run.finished":
-                keys.add(f"run/{data['run']}/end")
-            case kind if kind in _NOTICES:
-                keys.add(f"notice/{record['seq']}")
-            case "config.loaded" if data["changed"]:
-                keys.add(f"notice/{record['seq']}")
-    return keys | _due_of_steps(records)
+            case "config.loaded" if not data["changed"]:
+                pass
+            case "run.started" | "run.finished" if data["run"] in quiet:
+                pass
+            case "escape.closed" if data["escape"] in closed:
+                pass  # by a step that was interrupted right after it, and done again
+            case kind if kind in _TOLD:
+                keys.add(_TOLD[kind].format(seq=record["seq"], **data))
+        if record["type"] == "escape.closed":
+            closed.add(data["escape"])
+    return keys | files_due(records).keys() | _due_of_steps(records)
 
 
-_NOTICES = (
-    "release.withdrawn", "release.defective", "promotion.scheduled", "promotion.unscheduled", "isolation.attested",
-    "environment.locked", "environment.unlocked", "freeze.set", "freeze.lifted", "approval.given",
-)  # fmt: skip
+def files_due(records: list[Record]) -> dict[str, str]:
+    """The names of the files that these records call for, by their keys; those of steps that printed nothing aside."""
+    return {
+        key.format(seq=record["seq"], **record["data"]): name.format(seq=record["seq"], **record["data"])
+        for record in records
+        for key, name in [_FILES.get(record["type"], ("", ""))]
+        if key
+    }
+
+
+def _quiet(records: list[Record]) -> set[int]:
+    """The lookouts that nobody is told of: they saw nothing, and went well or gave way."""
+    lookouts = {r["data"]["run"] for r in records if r["type"] == "run.started" and r["data"]["kind"] == "lookout"}
+    seen = {r["data"]["run"] for r in records if r["type"] == "difference.found"}
+    ended = [r["data"] for r in records if r["type"] == "run.finished"]
+    return lookouts - seen - {data["run"] for data in ended if data["verdict"] not in ("passed", "aborted")}
+
+
+_TOLD = {
+    "package.handed_off": "release/{release}",
+    "run.started": "run/{run}",
+    "run.paused": "run/{run}/question/{question}",
+    "watch.checked": "run/{run}/mark/{mark}",
+    "run.finished": "run/{run}/end",
+    "difference.found": "run/{run}/difference/{key}",
+    "hand.seen": "run/{run}/hands",
+    "inspection.entered": "run/{run}/visit/{seq}",
+    "check.assigned": "run/{run}/assigned/{seq}",
+    "run.reminded": "run/{run}/reminder/{seq}",
+    "week.over": "digest/{seq}",
+    **dict.fromkeys(
+        (
+            "config.loaded", "release.withdrawn", "release.defective", "promotion.scheduled", "promotion.unscheduled",
+            "isolation.attested", "environment.locked", "environment.unlocked", "freeze.set", "freeze.lifted",
+            "approval.asked", "approval.given", "approval.refused", "difference.disposed", "waiver.given",
+            "change.outside", "review.given", "review.reminded", "promotion.forced", "promotion.left",
+            "escape.recorded", "escape.closed", "restore_test.overdue",
+        ),
+        "notice/{seq}",
+    ),
+}  # fmt: skip
+"""The key of the message that each type calls for: what is told of many times in one run has one key."""
+
+_FILES = {
+    "inspection.opened": ("run/{run}/end/log/1", "run-{run}.zip"),
+    "report.asked": ("run/{run}/report/{seq}/log/1", "{release}-{seq}.html"),
+    "week.over": ("digest/{seq}/log/1", "deployments-{seq}.png"),
+}
+"""The key and the name of the file that each type calls for."""
 
 
 def _due_of_steps(records: list[Record]) -> set[str]:

@@ -17,6 +17,7 @@ from faults.accounts import (
     act_of,
     due,
     epoch_of,
+    files_due,
     mark_of,
     milliseconds,
     name_of,
@@ -27,6 +28,14 @@ from faults.accounts import (
 
 LOST, TWICE, ORDER, WRONG = "lost", "twice", "out of order", "wrong"
 """WRONG: what is neither of the three, and yet not as it should be: a verdict, a line of the ledger."""
+
+_AFTERWARDS = frozenset(
+    (
+        "difference.disposed", "inspection.opened", "inspection.entered", "inspection.closed", "promotion.left",
+        "report.asked",
+    )
+)  # fmt: skip
+"""What is written down of a run that has ended."""
 
 _NAMED = re.compile(r"\bR-\d+\b|\b[Rr]un \d+\b")
 
@@ -94,7 +103,7 @@ def _steps_ended(story: Story) -> Iterator[Finding]:
             yield Finding(TWICE, f"run {run} ended {len(ends)} times")
         if story.of(run, "run.started")[1:]:
             yield Finding(TWICE, f"run {run} was started twice")
-        for late in records[records.index(ends[0]) + 1 :]:
+        for late in (record for record in records[records.index(ends[0]) + 1 :] if record["type"] not in _AFTERWARDS):
             yield Finding(ORDER, f"run {run} had ended when {late['type']} was written down ({late['seq']})")
         begun = Counter(place_of(record) for record in story.of(run, "step.started"))
         ended = Counter(place_of(record) for record in story.of(run, "step.finished"))
@@ -200,7 +209,8 @@ def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -
     """Everything that is due was posted, once, after it was on the ledger; and the ledger knows of every post."""
     posted = [(mark["key"], mark["record"], message["ts"]) for message in messages if (mark := mark_of(message))]
     times = Counter(key for key, _, _ in posted)
-    for key in due(records) - times.keys():
+    wanted = files_due(records)
+    for key in due(records) - times.keys() - wanted.keys():
         yield Finding(LOST, f"{key} was never told")
     for run, phase in _phases(story):
         if not any(key.startswith(f"run/{run}/phase/{phase}/") for key in times):
@@ -219,6 +229,7 @@ def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -
     yield from (Finding(LOST, f"the ledger says that {key} was told; it is not there") for key, _ in noted - there)
     # A file carries no mark; its name is of one attempt of one step on one host. What printed nothing has none.
     files = Counter(file["name"] for message in messages for file in message.get("files", ()))
+    yield from (Finding(LOST, f"the file {name} is not there") for name in wanted.values() if name not in files)
     yield from (Finding(TWICE, f"the file {name} is there {count} times") for name, count in files.items() if count > 1)
     if (logs := sum("/log/" in key for key, _ in told)) < len(files):
         yield Finding(LOST, f"{len(files)} files are there, and the ledger knows of {logs}")
@@ -278,7 +289,7 @@ def _phases(story: Story) -> set[tuple[int, str]]:
         for run in story.runs
         if story.end(run)
         for record in story.of(run, "step.started")
-        if not record["data"]["written"] and record["data"]["phase"] not in ("test", "watch")
+        if not record["data"]["written"] and record["data"]["phase"] not in ("test", "watch", "lookout")
     }
 
 

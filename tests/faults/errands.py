@@ -1,14 +1,12 @@
 """Decides what brings each type of record onto the ledger: an errand of the people's, for a bot that dies of it."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from faults import scenes
-from faults.accounts import Record
-from faults.harness import Site, package
-from faults.people import ADMIN, DEVELOPER, Team
+from faults import errands_of_rules, errands_of_the_clock, scenes
+from faults.harness import Site
+from faults.means import configured, does, fresh, passed, reason, rehearsed, released, ruled, tomorrow, usual, waiting
+from faults.people import DEVELOPER, Team
 
 Errand = Callable[[Team], Iterator[None]]
 """What comes before its `yield` is done by a bot that nobody kills, what comes after it by one that is doomed."""
@@ -35,72 +33,16 @@ def furnished(site: Site, config: dict[str, Any]) -> None:
     (site.folder / "anew.tests.yaml").write_text("app: anew\ncritical: [{name: Up, on: web, run: 'true'}]\n")
 
 
-# What several errands need.
-
-
-def _fresh(site: Site, *, special: bool = False) -> Path:
-    """An archive that was not handed off yet."""
-    number = len(list((site.folder / "drafts").glob("*"))) if (site.folder / "drafts").exists() else 0
-    manual = [{"name": scenes.LOOK, "manual": "Look whether it is well."}] if special else []
-    steps = [
-        {"name": scenes.STOP, "on": "web", "run": site.act(0)},
-        *manual,
-        {"name": scenes.CHANGE, "on": "web", "serial": 1, "run": site.act(0.05)},
-    ]
-    return package(site, f"2.{number}.0", steps)
-
-
-def _release(team: Team) -> str:
-    return team.hands_off(_fresh(team.site))
-
-
-def _passed(team: Team, text: str, kind: str) -> int:
-    run = team.begins(text, kind)
-    end = team.sees_through(run)
-    assert end["verdict"] == "passed", end
-    return run
-
-
-def _rehearsed(team: Team) -> str:
-    release = _release(team)
-    _passed(team, f"/stage run {release}", "rehearsal")
-    return release
-
-
-def _does(team: Team, text: str, kind: str, user: str = ADMIN, /, **wanted: Any) -> list[Record]:
-    """Types it until there is one more such record."""
-    before = len(team.site.book.of(kind, **wanted))
-    found: list[Record] = team.types(user, text, lambda: team.site.book.of(kind, **wanted)[before:])
-    return found
-
-
-def _configured(team: Team, change: Callable[[dict[str, Any]], object]) -> None:
-    team.site.kill()
-    team.site.configure(change)
-
-
-def _restored_within(team: Team, age: str) -> None:
-    _configured(team, lambda config: config["environments"]["staging"].update(restore_max_age=age))
-
-
-def _reason(team: Team) -> str:
-    """Words that nobody used before."""
-    return f"for reason {len(team.site.book.read())}"
-
-
-# The errands.
-
-
 def _new_configuration(team: Team) -> Iterator[None]:
     before = len(team.site.book.of("config.loaded"))
-    _configured(team, lambda config: config["policy"].update(inspection=f"{before + 10}m"))
+    ruled(team, inspection=f"{before + 10}m")
     yield
     team.wait(lambda: team.site.book.of("config.loaded")[before:], "the new configuration")
     assert len(team.site.book.of("config.loaded")) == before + 1
 
 
 def _hand_off(team: Team) -> Iterator[None]:
-    archive = _fresh(team.site)
+    archive = fresh(team.site)
     yield
     team.hands_off(archive)
 
@@ -110,57 +52,61 @@ def _refused(team: Team) -> Iterator[None]:
     source = team.site.folder / "packages" / "nothing.zip"
     source.write_text("no archive")
     yield
-    _does(team, f"/handoff {source}", "package.refused", DEVELOPER)
+    does(team, f"/handoff {source}", "package.refused", DEVELOPER)
 
 
 def _withdrawal(team: Team) -> Iterator[None]:
-    release = _release(team)
+    release = released(team)
     yield
-    _does(team, f"/handoff withdraw {release} too soon", "release.withdrawn", DEVELOPER, release=release)
+    does(team, f"/handoff withdraw {release} too soon", "release.withdrawn", DEVELOPER, release=release)
 
 
 def _defect(team: Team) -> Iterator[None]:
-    release = _release(team)
+    release = released(team)
     yield
-    _does(team, f"/promote defective {release} loses orders", "release.defective", release=release)
+    does(team, f"/promote defective {release} loses orders", "release.defective", release=release)
 
 
 def _denied(team: Team) -> Iterator[None]:
-    release = _release(team)
+    release = released(team)
     yield
-    _does(team, f"/stage run {release}", "access.denied", DEVELOPER)
+    does(team, f"/stage run {release}", "access.denied", DEVELOPER)
+
+
+def _restored_within(team: Team, age: str) -> None:
+    configured(team, lambda config: config["environments"]["staging"].update(restore_max_age=age))
 
 
 def _rehearsal(team: Team) -> Iterator[None]:
     """By way of a question; staging is restored for it, which takes the old snapshots away."""
     _restored_within(team, "1ms")
-    _passed(team, "/stage check staging", "check")
-    release = team.hands_off(_fresh(team.site, special=True))
+    passed(team, "/stage check staging", "check")
+    stop, *others = usual(team.site)
+    release = released(team, stop, {"name": scenes.LOOK, "manual": "Look whether it is well."}, *others)
     yield
-    _passed(team, f"/stage run {release}", "rehearsal")
+    passed(team, f"/stage run {release}", "rehearsal")
 
 
 def _reuse(team: Team) -> Iterator[None]:
     _restored_within(team, "1h")
-    _passed(team, "/stage check staging", "check")
+    passed(team, "/stage check staging", "check")
     yield
-    _passed(team, "/stage check staging", "check")
+    passed(team, "/stage check staging", "check")
 
 
 def _promotion(team: Team) -> Iterator[None]:
-    release = _rehearsed(team)
+    release = rehearsed(team)
     yield
-    _passed(team, f"/promote {release}", "promotion")
+    passed(team, f"/promote {release}", "promotion")
 
 
 def _abort(team: Team) -> Iterator[None]:
-    go = team.site.folder / f"go-{len(team.site.book.read())}"
-    waits = {"name": "Wait", "on": "web", "run": f"until [ -e {go} ]; do sleep 0.05; done"}
-    release = team.hands_off(package(team.site, f"3.{len(team.site.book.read())}.0", [waits]))
+    wait, go = waiting(team.site)
+    release = released(team, wait)
     run = team.begins(f"/stage run {release}", "rehearsal")
     team.wait(lambda: team.site.book.of("step.started", run=run, name="Wait"), "the step that waits")
     yield
-    _does(team, f"/stage abort {run} now", "run.aborting", run=run)
+    does(team, f"/stage abort {run} now", "run.aborting", run=run)
     assert team.sees_through(run)["verdict"] == "aborted"
     go.touch()
 
@@ -168,7 +114,7 @@ def _abort(team: Team) -> Iterator[None]:
 def _starting_over(team: Team) -> Iterator[None]:
     """A step of a rehearsal is ended with its host's processes while the bot is off: nobody knows what it did."""
     site = team.site
-    release = team.hands_off(package(site, f"4.{len(site.book.read())}.0", [_once(site)]))
+    release = released(team, _once(site))
     run = team.begins(f"/stage run {release}", "rehearsal")
     team.wait(lambda: site.book.of("job.started", run=run), "its job")
     team.wait(lambda: (site.folder / f"began-{run}").exists(), "the command")
@@ -185,49 +131,43 @@ def _once(site: Site) -> dict[str, Any]:
 
 
 def _refused_promotion(team: Team) -> Iterator[None]:
-    release = _release(team)
+    release = released(team)
     yield
-    _does(team, f"/promote {release}", "promotion.refused", release=release)
+    does(team, f"/promote {release}", "promotion.refused", release=release)
 
 
 def _schedule(team: Team) -> Iterator[None]:
-    release = _rehearsed(team)
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    release = rehearsed(team)
     yield
-    _does(team, f"/promote {release} at {tomorrow:%Y-%m-%d} 22:00", "promotion.scheduled", release=release)
-    _does(team, f"/promote abort {release}", "promotion.unscheduled", release=release)
+    does(team, f"/promote {release} at {tomorrow(team.site)} 22:00", "promotion.scheduled", release=release)
+    does(team, f"/promote abort {release}", "promotion.unscheduled", release=release)
 
 
 def _lock(team: Team) -> Iterator[None]:
     team.see_to_it()
-    reason = _reason(team)
+    why = reason(team)
     yield
-    _does(team, f"/stage lock cloned {reason}", "environment.locked", reason=reason)
-    _does(team, "/stage unlock cloned", "environment.unlocked", environment="cloned")
+    does(team, f"/stage lock cloned {why}", "environment.locked", reason=why)
+    does(team, "/stage unlock cloned", "environment.unlocked", environment="cloned")
 
 
 def _on_the_host(team: Team) -> Iterator[None]:
     team.see_to_it()
-    reason = _reason(team)
-    yield
+    why = reason(team)
     book = team.site.book
-    team.asks(["lock", "cloned", reason], lambda: book.of("environment.locked", reason=reason))
-    assert book.of("ctl.used")
-    _does(team, "/stage unlock cloned", "environment.unlocked", environment="cloned")
+    before = len(book.of("ctl.used"))
+    yield
+    team.asks(["lock", "cloned", why], lambda: book.of("environment.locked", reason=why))
+    assert book.of("ctl.used")[before:]
+    does(team, "/stage unlock cloned", "environment.unlocked", environment="cloned")
 
 
 def _freeze(team: Team) -> Iterator[None]:
     team.see_to_it()
-    reason = _reason(team)
+    why = reason(team)
     yield
-    _does(team, f"/promote freeze {reason}", "freeze.set", reason=reason)
-    _does(team, "/promote unfreeze", "freeze.lifted", reason=reason)
-
-
-def _approval(team: Team) -> Iterator[None]:
-    release = _rehearsed(team)
-    yield
-    _does(team, f"/promote approve {release}", "approval.given", release=release)
+    does(team, f"/promote freeze {why}", "freeze.set", reason=why)
+    does(team, "/promote unfreeze", "freeze.lifted", reason=why)
 
 
 def _attestation(team: Team) -> Iterator[None]:
@@ -235,44 +175,21 @@ def _attestation(team: Team) -> Iterator[None]:
     team.see_to_it()
     site.order("PATCH", "/lab/machines/staging-web", {"passthrough": ["vmnic9"]})
     team.sees_through(team.begins("/stage check staging", "check"))  # errored, but where it was attested to before
-    reason = _reason(team)
+    why = reason(team)
     yield
-    _does(team, f"/stage attest staging {reason}", "isolation.attested", reason=reason)
+    does(team, f"/stage attest staging {why}", "isolation.attested", reason=why)
     site.order("PATCH", "/lab/machines/staging-web", {"passthrough": []})
-
-
-def _outside(team: Team) -> Iterator[None]:
-    team.see_to_it()
-    reason = _reason(team)
-    yield
-    _does(team, f"/promote outside cloned {reason}", "change.outside", reason=reason)
-    _does(team, "/promote review cloned it was right", "review.given", subject="cloned")
-
-
-def _waiver(team: Team) -> Iterator[None]:
-    team.see_to_it()
-    reason = _reason(team)
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    yield
-    _does(team, f"/stage waive staging disk until {tomorrow:%Y-%m-%d} {reason}", "waiver.given", reason=reason)
-
-
-def _escape(team: Team) -> Iterator[None]:
-    release = _rehearsed(team)
-    _passed(team, f"/promote {release}", "promotion")
-    yield
-    (found,) = _does(team, f"/promote escape {release} it loses orders", "escape.recorded", release=release)
-    name = found["data"]["escape"]
-    _does(team, f"/promote accept {name} we can live with it", "escape.closed", escape=name)
 
 
 def _clone(team: Team) -> Iterator[None]:
     team.see_to_it()
     yield
-    _passed(team, "/stage check anew", "check")
+    passed(team, "/stage check anew", "check")
 
 
 ERRANDS: dict[str, Errand] = {
+    **errands_of_rules.ERRANDS,
+    **errands_of_the_clock.ERRANDS,
     "config.loaded": _new_configuration,
     "package.handed_off": _hand_off,
     "package.refused": _refused,
@@ -288,13 +205,7 @@ ERRANDS: dict[str, Errand] = {
     "promotion.scheduled": _schedule,
     "promotion.unscheduled": _schedule,
     "watch.checked": _promotion,
-    "approval.given": _approval,
     "isolation.attested": _attestation,
-    "change.outside": _outside,
-    "review.given": _outside,
-    "waiver.given": _waiver,
-    "escape.recorded": _escape,
-    "escape.closed": _escape,
     "environment.locked": _lock,
     "environment.unlocked": _lock,
     "freeze.set": _freeze,
@@ -311,28 +222,12 @@ ERRANDS: dict[str, Errand] = {
 }  # fmt: skip
 """Each type of record, and the errand that brings it."""
 
-OFTEN = {"step.started": 6, "job.started": 3, "step.finished": 6, "snapshot.taken": 2, "message.posted": 4}
+OFTEN = {
+    "step.started": 6, "job.started": 3, "step.finished": 6, "snapshot.taken": 2, "message.posted": 4,
+    "difference.found": 2, "difference.disposed": 2, "escape.tried": 2, "hand.seen": 2, "hands.unknown": 2,
+    "waiver.used": 2,
+}  # fmt: skip
 """Types of which an errand brings several: one of the first so many is drawn."""
 
-WITHOUT = {
-    **dict.fromkeys(
-        (
-            "approval.asked", "approval.refused", "check.assigned", "difference.disposed", "inspection.entered",
-            "promotion.forced", "promotion.left", "report.asked",
-        ),
-        "one command's one record, as those of freeze.set and waiver.given are",
-    ),
-    **dict.fromkeys(
-        ("difference.found", "escape.tried", "hand.seen", "hands.unknown", "waiver.used"),
-        "written down by a step that looks first, as isolation.judged and facts.collected are",
-    ),
-    **dict.fromkeys(
-        (
-            "inspection.opened", "inspection.closed", "restore_test.missed", "restore_test.overdue", "review.reminded",
-            "run.reminded",
-            "week.over",
-        ),
-        "the clock's, which arms them again from the board",
-    ),
-}  # fmt: skip
-"""Types that have no errand, and why they need none."""
+AGED = errands_of_the_clock.AGED
+"""Types that want a lab of their own, and what its ledger has from long ago."""

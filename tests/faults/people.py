@@ -15,7 +15,7 @@ from faults.harness import CHANNEL, LOOK, PATIENCE, Site, Stuck, environment
 
 from lab.desk import DeskError
 
-DEVELOPER, ADMIN, TESTER = "U01DEV", "U02ADMIN", "U03TESTER"
+DEVELOPER, ADMIN, TESTER, OTHER_ADMIN = "U01DEV", "U02ADMIN", "U03TESTER", "U06ADMIN2"
 
 PREFERRED = ("retry", "done", "pass", "wait", "abort")
 """How a run's questions are answered: whoever asks is let go on."""
