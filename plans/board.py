@@ -30,7 +30,7 @@ def apply(documents: Documents, entry: e.Entry) -> Changes:
 
 def _config_loaded(documents: Documents, entry: e.Entry, event: e.ConfigLoaded) -> Changes:
     notice = due(entry, f"notice/{entry.seq}") if event.changed else {}
-    return {("configs", "last"): Loaded(digest=event.digest, keys=event.keys)} | notice
+    return {("configs", "last"): Loaded(digest=event.digest, at=entry.at, keys=event.keys)} | notice
 
 
 def _handed_off(documents: Documents, entry: e.Entry, event: e.PackageHandedOff) -> Changes:

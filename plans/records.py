@@ -1,5 +1,7 @@
 """Decides what is known of releases, runs and environments: the documents that the ledger folds into."""
 
+from datetime import datetime
+
 from plans.bases import Document
 from plans.rule_records import RULE_TABLES, RuleDocument
 
@@ -295,10 +297,15 @@ class Freeze(Document, frozen=True, kw_only=True):
 
 
 class Loaded(Document, frozen=True, kw_only=True):
-    """The configuration that the bot last started with."""
+    """The configuration that the bot last started with; `at`: when it first did (UTC, ISO 8601)."""
 
     digest: str
+    at: str
     keys: dict[str, str] = {}
+
+    def by(self, time: datetime) -> bool:
+        """Whether it was in force then."""
+        return datetime.fromisoformat(self.at) <= time
 
 
 class Due(Document, frozen=True, kw_only=True):

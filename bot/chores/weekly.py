@@ -6,6 +6,7 @@ from bot.board import Board
 from bot.config import Settings
 from bot.ledger import stamp
 from plans.calendars import next_weekly, open_at
+from plans.records import Loaded
 from plans.rule_events import ReviewReminded, WeekOver
 from plans.rule_records import Review, Week
 
@@ -25,13 +26,15 @@ class Weekly:
         return next_weekly(when, self._board.now(), self._settings.timezone) if when else None
 
     def tell(self, *, at_start: bool = False) -> None:
-        """The week that is over, once. `at_start`: where one was told before, that the bot was off when it was due."""
+        """The week that is over, once. `at_start`: it was due while the bot was off; a bot that is new has none."""
         with self._board.deciding:
             coming = self.next_digest()
-            last = next(self._board.table(Week), None)
-            if coming is None or (last is None and at_start):
+            if coming is None:
                 return
             until = coming - WEEK
+            last, loaded = next(self._board.table(Week), None), next(self._board.table(Loaded), None)
+            if at_start and last is None and (loaded is None or not loaded.by(until)):
+                return
             if last is None or datetime.fromisoformat(last.until) < until:
                 self._board.record("quarterdeck", WeekOver(since=stamp(until - WEEK), until=stamp(until)))
 

@@ -13,6 +13,7 @@ from bot.chores.weekly import Weekly
 from bot.ledger import Ledger, read
 from plans.calendars import OfficeHours
 from plans.environment import Policy
+from plans.events import ConfigLoaded
 from plans.rule_events import ChangeOutside, ReviewGiven
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)  # nine o'clock in Berlin
@@ -63,8 +64,17 @@ def test_a_bot_that_was_off_on_monday_tells_of_the_last_week_alone(office: Offic
     assert [each["until"][:10] for each in office.records("week.over")] == ["2026-11-23", "2026-12-14"]
 
 
+def test_a_bot_that_was_off_on_its_first_monday_tells_of_it_then(office: Office) -> None:
+    office.board.record("quarterdeck", ConfigLoaded(digest="d", changed=()))
+    office.now = MONDAY + timedelta(minutes=1)
+    office.weekly.tell(at_start=True)
+    office.weekly.tell(at_start=True)
+    assert [each["until"][:10] for each in office.records("week.over")] == ["2026-11-23"]
+
+
 def test_a_bot_that_is_new_begins_with_its_first_monday(office: Office) -> None:
     office.now = MONDAY + timedelta(days=2)
+    office.board.record("quarterdeck", ConfigLoaded(digest="d", changed=()))
     office.weekly.tell(at_start=True)
     assert office.records("week.over") == []
 
