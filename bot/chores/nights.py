@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.board import Board
 from bot.config import Settings
@@ -11,13 +12,15 @@ from plans import lookout, restore_tests
 from plans.calendars import next_time
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, RunFinished
-from plans.records import EnvironmentState, Run
+from plans.records import EnvironmentState, Loaded, Run
 from plans.restore_tests import RestoreTest
 from plans.rule_events import RestoreTestMissed, RestoreTestOverdue
 from plans.rule_records import Missed, Overdue
 
 AGAIN = timedelta(minutes=1)
 """After which a restore test is tried again that could not be begun for want of an answer."""
+
+OFF = "Quarterdeck was off"
 
 At = Callable[[str, datetime, Callable[[], object]], None]
 """Does something, under a name that is replaced by the next of that name, at that time."""
@@ -44,6 +47,7 @@ class Nights:
         for test in self._settings.config.restore_tests:
             self._arm_test(test)
             self._arm_alarm(test)
+            self._at(f"restore-test-{test.environment}-slept", self._board.now(), partial(self._slept, test))
 
     def heard(self, entry: Entry) -> None:
         """What a restore test waits for may be over. The board's lock is held."""
@@ -96,10 +100,22 @@ class Nights:
     def _give_up(self, test: RestoreTest, begins: datetime) -> None:
         with self._board.deciding:
             if not self._seen_to(test, begins):
-                why = self._why.get(test.environment) or self._in_the_way(test, ()) or "Quarterdeck was off"
+                why = self._why.get(test.environment) or self._in_the_way(test, ()) or OFF
                 self._board.record("quarterdeck", RestoreTestMissed(environment=test.environment, why=why))
             self._arm_test(test)
             self._arm_alarm(test)
+
+    def _slept(self, test: RestoreTest) -> None:
+        """Last night's, where the bot was off until it was over: unless tonight's has begun, which stands for it."""
+        with self._board.deciding:
+            now, timezone = self._board.now(), self._settings.timezone
+            begins, ends = test.night(now - timedelta(days=1), timezone)
+            loaded = next(self._board.table(Loaded), None)
+            if ends > now or test.night(now, timezone)[0] <= now or loaded is None or not loaded.by(begins):
+                return
+            if not self._seen_to(test, begins):
+                self._board.record("quarterdeck", RestoreTestMissed(environment=test.environment, why=OFF))
+                self._arm_alarm(test)
 
     def _seen_to(self, test: RestoreTest, begins: datetime) -> bool:
         return restore_tests.seen_to(test, begins, self._board.table(Run), self._board.table(Missed))

@@ -23,6 +23,7 @@ from bot.telling.notices import notice
 from plans.errors import Refusal
 from plans.events import (
     AnyEvent,
+    ConfigLoaded,
     Entry,
     EnvironmentLocked,
     EnvironmentUnlocked,
@@ -200,6 +201,32 @@ class TestRestoreTests:
         house.until(berlin("06:00"))
         (missed,) = house.records(RestoreTestMissed)
         assert missed.why == f"staging is locked by <@{ADMIN}>: new disks"
+
+    def test_a_night_in_which_the_bot_was_off_is_written_down_at_the_start(self, house: House) -> None:
+        house.board.record("quarterdeck", ConfigLoaded(digest="d", changed=()))
+        house.time = berlin("06:00")
+        house.anew()
+        house.until(berlin("07:00"))
+        house.anew()
+        house.until(berlin("08:00"))
+        assert house.records(RestoreTestMissed) == [RestoreTestMissed(environment="staging", why="Quarterdeck was off")]
+        house.until(berlin("02:00", 25))
+        assert house.begun() == [(at("02:00", 25), "staging")]
+
+    def test_a_night_before_it_was_configured_is_not_missed(self, house: House) -> None:
+        house.time = berlin("03:00")
+        house.board.record("quarterdeck", ConfigLoaded(digest="d", changed=()))
+        house.time = berlin("06:00")
+        house.anew()
+        house.until(berlin("07:00"))
+        assert house.records(RestoreTestMissed) == []
+
+    def test_what_was_missed_yesterday_does_not_stand_for_tonight(self, house: House) -> None:
+        house.board.record("quarterdeck", ConfigLoaded(digest="d", changed=()))
+        house.time = berlin("03:00", 25)
+        house.anew()
+        house.until(berlin("03:00", 25))
+        assert house.begun() == [(at("03:00", 25), "staging")]
 
     def test_a_vcenter_that_tells_nothing_is_asked_again(self, house: House) -> None:
         def unknown(_: Any) -> str:
