@@ -16,37 +16,29 @@ What may be relied on, across restarts, outages and lost answers:
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from zoneinfo import ZoneInfo
-
-from slack_sdk import WebClient
 
 from bot.board import Board
 from bot.line.blocks import Message
-from bot.line.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Found, Later, Lost, Mark, Refused, Sent
+from bot.line.channel import NO_THREAD, NOT_EDITED, TOO_RICH, Channel, Later, Look, Lost, Mark, Refused, Sent
 from bot.line.pace import Pace, Rate
 from bot.line.troubles import Trouble
-from bot.masking import Masker
 from bot.telling.attachments import Attached, Attachments
 from bot.telling.backlog import Post, asked_now, changes, edits_in_order, files_in_order, in_order, thread_of
-from bot.telling.cards import RUNGS
+from bot.telling.drafts import Drafts
 from bot.telling.outbox import Outbox
 from bot.telling.scribe import Noted, Scribe
 from plans.errors import Refusal
-from plans.phases import Planned
 from plans.records import Run
-from plans.reverting import Ways
 
 log = logging.getLogger(__name__)
 
-RATES = {"chat.postMessage": Rate(1.0, 10), "chat.update": Rate(60 / 45, 5)}
-"""Within Slack's: a post a second a channel with a short burst, 50 edits a minute for all runs together."""
+RATES = {"chat.postMessage": Rate(1.0, 10), "chat.update": Rate(60 / 45, 5), "conversations": Rate(60 / 45, 10)}
+"""Within Slack's: a post a second a channel with a short burst, 50 edits a minute for all runs together, 50 looks."""
 
-SKEW = 300.0
-"""Seconds that Slack's clock may be behind ours."""
+BLIND = frozenset({"missing_scope"})
+"""Refusals of a look that leave the bot able to post."""
 
 _POST, _EDIT, _LOOK, _UPLOAD, _SLACK = "chat.postMessage", "chat.update", "conversations", "files", "slack"
 
@@ -54,56 +46,34 @@ _POST, _EDIT, _LOOK, _UPLOAD, _SLACK = "chat.postMessage", "chat.update", "conve
 class Publisher:
     """The only one who posts and edits. It works from the board alone, in one thread: no run ever waits for it.
 
-    `plan_of`: the phases of a run; `audience`: whom to call for a role; `waits_for`: the run that one waits for;
-    `commands`: what handoff, stage and promote are called here, where they were renamed; `saw`: told what is wrong with
-    Slack for everything that is told, None where nothing is; `now` gives seconds that only grow. `idle` is set when all
-    is told.
+    `saw`: told what is wrong with Slack for everything that is told, None where nothing is; `now` gives seconds that
+    only grow. `idle` is set when all is told.
     """
 
     def __init__(
         self,
         board: Board,
-        client: WebClient,
-        channel: str,
+        channel: Channel,
+        scribe: Scribe,
+        attachments: Attachments,
         *,
-        data_dir: Path,
-        masker: Masker,
-        plan_of: Callable[[Run], tuple[str, ...]],
-        audience: Callable[[str], tuple[str, ...]],
-        waits_for: Callable[[Run], Run | None],
-        timezone: ZoneInfo,
-        ways_of: Callable[[str, str], Ways] | None = None,
-        standing_of: Callable[[Run], tuple[Planned, ...]] = lambda run: (),
-        commands: Mapping[str, str] | None = None,
         saw: Callable[[Trouble | None], None] = lambda trouble: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.idle = threading.Event()
         self._board = board
-        self._channel = Channel(client, channel)
+        self._channel = channel
+        self._drafts = Drafts(scribe)
+        self._attachments = attachments
+        self._saw = saw
         self._outbox = Outbox(board, self._hear)
-        self._scribe = Scribe(
-            board,
-            data_dir,
-            masker,
-            plan_of=plan_of,
-            audience=audience,
-            waits_for=waits_for,
-            ways_of=ways_of,
-            standing_of=standing_of,
-            commands=commands or {},
-            timezone=timezone,
-        )
-        self._attachments = Attachments(board, data_dir, masker, timezone)
         self._pace = Pace(RATES, now)
         self._wake = threading.Condition()
         self._heard: list[Noted] = []
         self._stopping = self._hurried = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._saw = saw
+        self._looks: dict[str, tuple[tuple[Post, ...], Look]] = {}
         self._shown: dict[str, Message] = {}
-        self._plain: set[str] = set()
-        self._rung = 0
         self._losses = 0
         self._refused: dict[str, str] = {}
 
@@ -190,22 +160,11 @@ class Publisher:
             found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))
         return found
 
-    def _message(self, key: str, noted: Noted | None) -> Message:
-        return self._scribe.write(key, noted, rung=RUNGS[self._rung], plain=key in self._plain)
-
-    def _first_message(self, post: Post) -> Message:
-        """One message that cannot be written must not keep all others back."""
-        try:
-            return self._message(post.key, post.noted)
-        except Exception:
-            log.exception("%s could not be written", post.key)
-            return Message(f"Record {post.seq} of the ledger: see `quarterdeck ledger show` ({post.key}).")
-
     def _tell(self, post: Post) -> None:
         thread = self._outbox.ts(post.under) if post.under else None
         if post.under and thread is None:
             return self._outbox.again(post.under)
-        message = self._first_message(post)
+        message = self._drafts.first(post)
         self._pace.spend(_POST)
         match self._channel.post(message, _mark(post), thread):
             case Sent(ts):
@@ -229,7 +188,7 @@ class Publisher:
             return self._back_off(f"the ledger does not take what was told: {error}")
 
     def _post_refused(self, post: Post, refused: Refused) -> None:
-        if refused.error in TOO_RICH and self._simpler(post.key, refused.error):
+        if refused.error in TOO_RICH and self._drafts.simpler(post.key, refused.error):
             return
         if refused.error in NO_THREAD and post.under:
             log.warning("the message of %s is gone (%s): it is posted anew", post.under, refused.error)
@@ -238,24 +197,37 @@ class Publisher:
         self._stuck(refused, post.thread)
 
     def _look(self, post: Post) -> None:
-        """Whether the messages of one place whose fate is not known are there already."""
-        asked = [
-            one for one in self._outbox.posts.values() if one.key in self._outbox.unsure and one.under == post.under
-        ]
-        found = Found()
-        since = min(datetime.fromisoformat(one.at).timestamp() for one in asked) - SKEW
-        match self._channel.find(self._outbox.ts(post.under) if post.under else None, since, found):
+        """A page further on in the search for the messages of one place whose fate is not known."""
+        asked, look = self._looks.get(post.under) or self._begin_to_look(post.under)
+        self._pace.spend(_LOOK)
+        match self._channel.look(look):
             case Later(seconds):
                 return self._pace.pause(_LOOK, seconds)
             case Lost(why):
                 return self._back_off(why)
-            case Refused(error):
+            case Refused(error) as refused:
+                del self._looks[post.under]
+                if refused.mend and error not in BLIND:
+                    return self._stuck(refused, post.thread)
                 log.warning("Slack does not let the bot look (%s): a message may be posted twice", error)
+        if look.over:
+            self._looks.pop(post.under, None)
+            self._found(asked, look)
+
+    def _begin_to_look(self, under: str) -> tuple[tuple[Post, ...], Look]:
+        unsure = (self._outbox.posts[key] for key in self._outbox.unsure)
+        asked = tuple(post for post in unsure if post.under == under)
+        look = Look(self._outbox.ts(under) if under else None, min(post.since for post in asked))
+        self._looks[under] = asked, look
+        return asked, look
+
+    def _found(self, asked: tuple[Post, ...], look: Look) -> None:
+        """What is there is told; the others are not there."""
         self._outbox.unsure -= {one.key for one in asked}
         for one in asked:
-            if one.is_file and self._file(one).name in found.files:
+            if one.is_file and self._file(one).name in look.files:
                 self._told(one, self._outbox.ts(one.reply) or "")
-            elif ts := found.messages.get(_mark(one)):
+            elif ts := look.messages.get(_mark(one)):
                 self._told(one, ts)
                 if changes(one.key):  # it shows what was true when it was sent
                     self._outbox.edits[one.key] = None
@@ -263,7 +235,7 @@ class Publisher:
     def _edit(self, key: str) -> None:
         ts = self._outbox.ts(key) or ""
         del self._outbox.edits[key]
-        message = self._message(key, None)
+        message = self._drafts.again(key)
         if message == self._shown.get(key):
             return
         self._pace.spend(_EDIT)
@@ -278,7 +250,7 @@ class Publisher:
                 self._back_off(why)
             case Refused(error) if error in NOT_EDITED:
                 return self._not_edited(key, error)
-            case Refused(error) if error in TOO_RICH and self._simpler(key, error):
+            case Refused(error) if error in TOO_RICH and self._drafts.simpler(key, error):
                 pass
             case Refused(error) as refused:
                 if not refused.mend:
@@ -317,18 +289,6 @@ class Publisher:
                 return self._stuck(answer, post.key)
         log.warning("%s is not in the channel (%s)", file.name, answer)
         self._told(post, reply or "")
-
-    def _simpler(self, key: str, error: str) -> bool:
-        """Whether a simpler way is left: no plan block for any run from now on, or no blocks for this one message."""
-        if key in self._plain:
-            return False
-        if key.startswith("run/") and key == thread_of(key) and RUNGS[self._rung] == "plan":
-            self._rung += 1
-            log.warning("this workspace refuses the plan block (%s): runs are shown in sections from now on", error)
-        else:
-            self._plain.add(key)
-            log.warning("%s is told in plain text: %s", key, error)
-        return True
 
     def _back_off(self, why: str) -> None:
         seconds = self._pace.fail(_SLACK)

@@ -22,7 +22,7 @@ from bot.config import Settings, Slack, changed_keys, load_config
 from bot.ctl import Door
 from bot.intake import Intake
 from bot.ledger import Ledger, hold
-from bot.line.channel import Refused, answer
+from bot.line.channel import Channel, Refused, answer
 from bot.line.socket_mode import Line
 from bot.line.troubles import REFUSED, moment
 from bot.line.watch import Watch
@@ -33,6 +33,8 @@ from bot.progress import Publisher
 from bot.promotions import Promotions
 from bot.roles import Roles
 from bot.runs import Runs
+from bot.telling.attachments import Attachments
+from bot.telling.scribe import Scribe
 from bot.visits import Visits
 from handlers import Deck, register
 from handlers.console import Console
@@ -101,17 +103,9 @@ class Bot:
         self.watch = Watch(client, self.roles.people("admins"), masker)
         self.publisher = Publisher(
             self.board,
-            client,
-            settings.config.slack.channel,
-            data_dir=settings.data_dir,
-            masker=masker,
-            plan_of=materials.phases,
-            audience=self.roles.people,
-            waits_for=self.runs.waits_for,
-            ways_of=materials.ways,
-            standing_of=materials.standing,
-            commands=msgspec.to_builtins(settings.config.commands),
-            timezone=settings.timezone,
+            Channel(client, settings.config.slack.channel),
+            self._scribe(materials, masker),
+            Attachments(self.board, settings.data_dir, masker, settings.timezone),
             saw=partial(self.watch.saw, "posts"),
         )
         self.workers = Workers()
@@ -162,6 +156,20 @@ class Bot:
         self.publisher.stop(2.0)
         self.board.close()
         self.performer.close()
+
+    def _scribe(self, materials: Materials, masker: Masker) -> Scribe:
+        return Scribe(
+            self.board,
+            self.settings.data_dir,
+            masker,
+            plan_of=materials.phases,
+            audience=self.roles.people,
+            waits_for=self.runs.waits_for,
+            ways_of=materials.ways,
+            standing_of=materials.standing,
+            commands=msgspec.to_builtins(self.settings.config.commands),
+            timezone=self.settings.timezone,
+        )
 
     def _say_what_changed(self) -> None:
         last = next(self.board.table(Loaded), None)

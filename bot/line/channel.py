@@ -2,13 +2,13 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 
 import msgspec
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web import SlackResponse
 
 from bot.line.blocks import Message
 from bot.line.troubles import mend
@@ -16,8 +16,8 @@ from bot.line.troubles import mend
 log = logging.getLogger(__name__)
 
 EVENT = "quarterdeck"
-PAGES = 20
-"""Pages of 200 messages that are looked through at most, newest first in the channel."""
+PAGE = 200
+"""Messages that are looked at with one call."""
 
 TOO_RICH = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 """Refusals of how a message is shown: a simpler one may pass."""
@@ -71,11 +71,16 @@ class Mark(msgspec.Struct, frozen=True):
         return {"event_type": EVENT, "event_payload": {"key": self.key, "record": self.record}}
 
 
-class Found(msgspec.Struct):
-    """What stands in one place: our messages by their marks, and the names of the files."""
+class Look(msgspec.Struct):
+    """A look through one place, the channel itself or a thread, back to `since` (epoch seconds, by Slack's clock): our
+    messages by their marks, and the names of the files. It goes on at `cursor`, until it is `over`."""
 
+    thread: str | None
+    since: float
     messages: dict[Mark, str] = {}
     files: set[str] = msgspec.field(default_factory=set)
+    cursor: str = ""
+    over: bool = False
 
 
 class Channel:
@@ -111,17 +116,22 @@ class Channel:
         blocks = list(message.blocks)
         return self._call("chat.update", ts=ts, text=message.text, blocks=blocks, parse="none", link_names=False)
 
-    def find(self, thread: str | None, since: float, found: Found) -> Answer:
-        """Puts the ts of every message of ours since that time (epoch seconds), and every file, into `found`."""
+    def look(self, look: Look) -> Answer:
+        """The next page of a look; a refused one is over."""
         try:
-            for message in self._messages(thread, since):
-                metadata = message.get("metadata") or {}
-                payload = metadata.get("event_payload") or {}
-                if metadata.get("event_type") == EVENT:
-                    found.messages[Mark(str(payload.get("key")), str(payload.get("record")))] = message["ts"]
-                found.files |= {str(file.get("name")) for file in message.get("files") or ()}
+            said = self._page(look)
         except (SlackClientError, HTTPException, OSError) as error:
-            return answer(error)
+            refused = answer(error)
+            look.over = isinstance(refused, Refused)
+            return refused
+        for message in said["messages"]:
+            metadata = message.get("metadata") or {}
+            payload = metadata.get("event_payload") or {}
+            if metadata.get("event_type") == EVENT:
+                look.messages[Mark(str(payload.get("key")), str(payload.get("record")))] = message["ts"]
+            look.files |= {str(file.get("name")) for file in message.get("files") or ()}
+        look.cursor = (said.get("response_metadata") or {}).get("next_cursor") or ""
+        look.over = not look.cursor
         return Sent()
 
     def upload(self, name: str, title: str, content: str | bytes, thread: str | None) -> Answer:
@@ -146,20 +156,13 @@ class Channel:
             return answer(error)
         return Sent(str(said["ts"]))
 
-    def _messages(self, thread: str | None, since: float) -> Iterator[dict[str, Any]]:
-        more: dict[str, Any] = {
-            "channel": self.id,
-            "oldest": f"{since:.6f}",
-            "limit": 200,
-            "include_all_metadata": True,
-        }
-        method = "conversations.replies" if thread else "conversations.history"
-        for _ in range(PAGES):
-            said = self._client.api_call(method, params=more | ({"ts": thread} if thread else {}))
-            yield from said["messages"]
-            more["cursor"] = (said.get("response_metadata") or {}).get("next_cursor")
-            if not more["cursor"]:
-                return
+    def _page(self, look: Look) -> SlackResponse:
+        """A thread's messages oldest first, the channel's newest first."""
+        asked: dict[str, Any] = {"channel": self.id, "oldest": f"{look.since:.6f}", "limit": PAGE}
+        asked |= {"include_all_metadata": True} | ({"cursor": look.cursor} if look.cursor else {})
+        if look.thread is None:
+            return self._client.api_call("conversations.history", params=asked)
+        return self._client.api_call("conversations.replies", params=asked | {"ts": look.thread})
 
 
 def answer(error: Exception) -> Answer:

@@ -1,6 +1,7 @@
 """Decides what is told next, and which messages a record makes stale."""
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -15,6 +16,9 @@ from plans.rule_events import (
     InspectionOpened,
     PromotionLeft,
 )
+
+SKEW = 86400.0
+"""Seconds by which our clock may be wrong: with one that is further off no certificate would hold."""
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -37,6 +41,15 @@ class Post(msgspec.Struct, frozen=True):
     def under(self) -> str:
         """The key of the message that this one replies to; empty where it stands in the channel itself."""
         return "" if self.thread == self.key else self.thread
+
+    @property
+    def since(self) -> float:
+        """Epoch seconds, by Slack's clock, before which it was not posted: what was told before it came before it.
+
+        Our own clock is asked only where that was long ago: it may be wrong.
+        """
+        told = self.noted.told if self.noted else ""
+        return max(float(told or 0), datetime.fromisoformat(self.at).timestamp() - SKEW)
 
     @property
     def is_file(self) -> bool:

@@ -30,11 +30,15 @@ class Outbox:
         self._board = board
         self._heard = heard
         self._before: dict[str, int] | None = None
+        self._newest = ""
 
     def listen(self) -> None:
         """From here on it knows of everything: what was not told before, and what is recorded from now on."""
         with self._board.deciding:
             self._board.listeners.append(self._hear)
+            known = [run.messages for run in self._board.table(Run)]
+            known += [release.messages for release in self._board.table(Release)]
+            self._newest = max((ts for messages in known for ts in messages.values()), default="")
             self._before = {due.key: due.seq for due in self._board.table(Due)}
 
     def take(self, heard: list[Noted]) -> None:
@@ -80,9 +84,11 @@ class Outbox:
         self.unsure.discard(post.key)
 
     def _hear(self, entry: Entry) -> None:
-        if not isinstance(entry.event, MessagePosted):
-            number = getattr(entry.event, "run", None)
-            self._heard(Noted(entry, self._board.run(number) if number else None))
+        if isinstance(entry.event, MessagePosted):
+            self._newest = max(self._newest, entry.event.ts)
+            return
+        number = getattr(entry.event, "run", None)
+        self._heard(Noted(entry, self._board.run(number) if number else None, self._newest))
 
     def _remember(self, before: dict[str, int]) -> None:
         """What was due before this start, as it was then. Each may have been posted by a process that was killed

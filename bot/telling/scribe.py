@@ -24,7 +24,7 @@ from bot.telling.ways_back import stranded
 from bot.texts import end_of
 from plans import board as fold
 from plans.errors import Refusal
-from plans.events import Entry
+from plans.events import Entry, MessagePosted
 from plans.figures import weekly
 from plans.phases import Planned
 from plans.records import CHANGE_PROD, Key, Release, Run
@@ -39,10 +39,11 @@ _COMMAND = re.compile(r"(?<![\w/.:-])/(handoff|stage|promote)(?= )")
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """A record, and its run as it was right after it."""
+    """A record, its run as it was right after it, and the ts of what had been told last by then."""
 
     entry: Entry
     run: Run | None
+    told: str = ""
 
 
 class Scribe:
@@ -249,16 +250,19 @@ class Scribe:
 
 
 def as_they_were(path: Path, seqs: set[int]) -> dict[int, Noted]:
-    """The records with these numbers, each with its run as of then: the ledger folded anew. Raises Damaged."""
+    """The records with these numbers, each with what there was as of then: the ledger folded anew. Raises Damaged."""
     documents: dict[Key, Any] = {}
     found: dict[int, Noted] = {}
+    told = ""
     for record, _ in ledger.read(path):
         entry = ledger.entry(record)
         changes = fold.apply(documents, entry)
         documents |= changes
+        if isinstance(entry.event, MessagePosted):
+            told = max(told, entry.event.ts)
         if entry.seq in seqs:
             number = getattr(entry.event, "run", None)
-            found[entry.seq] = Noted(entry, fold.run(documents, number) if number else None)
+            found[entry.seq] = Noted(entry, fold.run(documents, number) if number else None, told)
         if entry.seq >= max(seqs):
             break
     return found

@@ -11,9 +11,12 @@ from scenes import REHEARSAL, Scene
 from slack_room import Room
 from slack_sdk.web.base_client import BaseClient
 
+from bot.line.channel import Channel
 from bot.line.troubles import Trouble
 from bot.masking import Masker
 from bot.progress import Publisher
+from bot.telling.attachments import Attachments
+from bot.telling.scribe import Scribe
 from lab.desk import Message
 from lab.slack import api
 from lab.slack.errors import Refused
@@ -35,17 +38,24 @@ class Team:
 
     def comes(self) -> Publisher:
         """A publisher, as after a start."""
-        self.publisher = Publisher(
+        masker, timezone = Masker(["hunter22"]), ZoneInfo("Europe/Berlin")
+        scribe = Scribe(
             self.scene.board,
-            self.slack.client(),
-            CHANNEL,
-            data_dir=self.scene.data_dir,
-            masker=Masker(["hunter22"]),
+            self.scene.data_dir,
+            masker,
             plan_of=lambda run: REHEARSAL if run.kind == "rehearsal" else ("protect", "deploy", "test", "watch"),
             audience=lambda role: {"admins": ("S01ADMINS",), "testers": ("U03TESTER",)}.get(role, ()),
             waits_for=lambda run: None,
-            timezone=ZoneInfo("Europe/Berlin"),
+            ways_of=None,
+            standing_of=lambda run: (),
             commands={"stage": "/rehearse"},
+            timezone=timezone,
+        )
+        self.publisher = Publisher(
+            self.scene.board,
+            Channel(self.slack.client(), CHANNEL),
+            scribe,
+            Attachments(self.scene.board, self.scene.data_dir, masker, timezone),
             saw=lambda trouble: self.troubles.append(trouble),
             now=self.now,
         )

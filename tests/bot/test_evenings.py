@@ -1,10 +1,14 @@
 """What is told after Slack was out for long, or was stubborn: what first, how fast, and that nothing stays stale."""
 
+from collections.abc import Callable
+
 import pytest
 from scenes import Scene
-from teams import Team
+from teams import CHANNEL, Team, breaks, lost, once, refuses
 from test_progress import scene, team
 
+from bot.line.troubles import Trouble
+from lab.slack.people import BOT_USER
 from plans import events as e
 from plans.records import Due
 
@@ -62,6 +66,90 @@ def test_of_two_open_questions_the_one_that_has_less_before_it_is_told_first(tea
     assert len(team.card(1).replies) == 0
     team.tells()
     assert team.card(1).replies[-1].buttons
+
+
+# --- it looks before it posts again -----------------------------------------------------------------------------------
+
+
+def loses_an_answer(team: Team, monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
+    """Of what is told next, Slack's answer never arrives."""
+    with monkeypatch.context() as patch:
+        breaks(patch, "chat.postMessage", once(lost))
+        does()
+        while not team.publisher._outbox.unsure:
+            team.turns(1)
+
+
+def test_a_message_is_found_again_behind_thousands_of_others(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, workspace = team.scene, team.slack.workspace
+    scene.hands_off()
+    team.tells()
+    loses_an_answer(team, monkeypatch, lambda: scene.begins(1))
+    team.slack.does(lambda: [workspace.post(CHANNEL, "U01DEV", f"lunch {n}?", []) for n in range(4500)])
+    begun = team.passed
+    team.tells()
+    assert team.passed - begun < 30
+    assert len(team.calls("chat.postMessage")) == 2
+    assert {call["status"] for call in team.slack.desk.calls()} == {200}
+
+
+def test_a_look_that_slack_slows_down_goes_on_where_it_was(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, workspace = team.scene, team.slack.workspace
+    scene.hands_off()
+    team.tells()
+    loses_an_answer(team, monkeypatch, lambda: scene.begins(1))
+    team.slack.does(lambda: [workspace.post(CHANNEL, "U01DEV", f"lunch {n}?", []) for n in range(700)])
+    while not team.calls("conversations.history"):
+        team.turns(1)
+    team.slack.desk.breaks("429", method="conversations.history", times=2, seconds=5)
+    team.slack.desk.breaks("500", method="conversations.history")
+    team.tells()
+    looks = [call for call in team.calls("conversations.history") if call["status"] == 200]
+    assert len(looks) == 4
+    assert len(team.calls("chat.postMessage")) == 2
+
+
+def test_who_may_not_look_for_the_moment_posts_nothing_twice(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer was lost, then the bot was put out of the channel: it looks when it is back."""
+    scene, members = team.scene, team.slack.workspace.channels[CHANNEL].members
+    scene.hands_off()
+    team.tells()
+    loses_an_answer(team, monkeypatch, lambda: scene.begins(1))
+    members.remove(BOT_USER)
+    team.turns(4)
+    assert team.troubles[-1] == Trouble("not_in_channel", CHANNEL)
+    members.append(BOT_USER)
+    team.tells()
+    assert len(team.channel()) == 2
+
+
+def test_who_has_no_scope_to_look_tells_everything_all_the_same(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = team.scene
+    scene.hands_off()
+    team.tells()
+    refuses(monkeypatch, "conversations.history", "missing_scope")
+    loses_an_answer(team, monkeypatch, lambda: scene.begins(1))
+    team.tells()
+    assert len(team.channel()) == 3
+    assert not list(scene.board.table(Due))
+
+
+@pytest.mark.parametrize("ahead", [7200, -7200])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_message_is_found_again_by_a_bot_whose_clock_is_wrong(
+    team: Team, monkeypatch: pytest.MonkeyPatch, ahead: float, restarted: bool
+) -> None:
+    scene = team.scene
+    scene.hands_off()
+    team.tells()
+    scene.passes(ahead)  # ours, not Slack's
+    loses_an_answer(team, monkeypatch, lambda: scene.begins(1))
+    if restarted:
+        team.goes()
+        team.comes()
+        team.starts()
+    team.tells()
+    assert len(team.channel()) == 2
 
 
 # --- nothing stays stale ----------------------------------------------------------------------------------------------
