@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 RATES = {"chat.postMessage": Rate(1.0, 10), "chat.update": Rate(60 / 45, 5), "conversations": Rate(60 / 45, 10)}
 """Within Slack's: a post a second a channel with a short burst, 50 edits a minute for all runs together, 50 looks."""
 
+ASK = 300.0
+"""Seconds without anything to tell after which Slack is asked whether it still could be."""
+
 BLIND = frozenset({"missing_scope"})
 """Refusals of a look that leave the bot able to post."""
 
@@ -75,6 +78,7 @@ class Publisher:
         self._looks: dict[str, tuple[tuple[Post, ...], Look]] = {}
         self._shown: dict[str, Message] = {}
         self._losses = 0
+        self._ask_at = 0.0
         self._refused: dict[str, str] = {}
 
     def listen(self) -> None:
@@ -104,12 +108,13 @@ class Publisher:
 
     def turn(self) -> float | None:
         """Does the next thing that may be done now: 0 when it did one, else the seconds until one may be done, None
-        when nothing is left to do. The thread calls nothing else, and tests call it in its place."""
+        when nothing is left to do. Tests call it in the thread's place."""
         with self._wake:
             heard, self._heard = self._heard, []
             hurried, self._hurried = self._hurried, False
         if hurried:
             self._pace.good(_SLACK)
+            self._ask_at = 0.0
         self._outbox.take(heard)
         longest: float | None = None
         for wait, act in self._ready():
@@ -127,22 +132,42 @@ class Publisher:
             self._wake.notify()
 
     def _run(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 wait = self.turn()
+                if wait is None and self._is_idle():
+                    wait = self._ask()
             except Exception as fault:
                 if isinstance(fault, Refusal) and fault.code == "stopping":
                     return
                 log.exception("a message could not be told")
                 wait = self._pace.fail(_SLACK)
             with self._wake:
-                if self._stopping:
-                    return
-                if self._heard or self._hurried or wait == 0:
-                    continue
-                if wait is None:
-                    self.idle.set()
-                self._wake.wait(wait)
+                if not (self._stopping or self._heard or self._hurried or wait == 0):
+                    self._wake.wait(wait)
+
+    def _is_idle(self) -> bool:
+        with self._wake:
+            if not self._heard:
+                self.idle.set()
+            return self.idle.is_set()
+
+    def _ask(self) -> float:
+        """While there is nothing to tell, Slack is asked now and then whether it could be told: who put the bot out of
+        its channel is to hear of it before there is something to say. Seconds until it is asked again."""
+        now = self._pace.now()
+        if now < self._ask_at:
+            return self._ask_at - now
+        match self._channel.stands():
+            case Sent():
+                self._good(_SLACK)
+            case Lost(why):
+                self._back_off(why)
+            case Refused(error) as refused if refused.mend and error not in BLIND:
+                self._stuck(refused, _SLACK)
+        wait = self._pace.wait(_SLACK) or ASK
+        self._ask_at = self._pace.now() + wait
+        return wait
 
     def _ready(self) -> list[tuple[float, Callable[[], None]]]:
         """All that could be done next, the most wanted first, each with the seconds until it may be."""
@@ -249,11 +274,13 @@ class Publisher:
             case Lost(why):
                 self._back_off(why)
             case Refused(error) if error in NOT_EDITED:
+                self._good(key)
                 return self._not_edited(key, error)
             case Refused(error) if error in TOO_RICH and self._drafts.simpler(key, error):
                 pass
             case Refused(error) as refused:
                 if not refused.mend:
+                    self._good(key)
                     return log.warning("%s stays as it was told: Slack refuses its edit (%s)", key, error)
                 self._stuck(refused, key)
         self._outbox.edits[key] = None

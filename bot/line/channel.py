@@ -116,6 +116,16 @@ class Channel:
         blocks = list(message.blocks)
         return self._call("chat.update", ts=ts, text=message.text, blocks=blocks, parse="none", link_names=False)
 
+    def stands(self) -> Answer:
+        """Whether the bot may post there now, without a post."""
+        try:
+            found = self._client.api_call("conversations.info", params={"channel": self.id})["channel"]
+        except (SlackClientError, HTTPException, OSError) as error:
+            return answer(error)
+        if found.get("is_archived"):
+            return Refused("is_archived")
+        return Sent() if found.get("is_member") else Refused("not_in_channel")
+
     def look(self, look: Look) -> Answer:
         """The next page of a look; a refused one is over."""
         try:

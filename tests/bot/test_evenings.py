@@ -1,9 +1,11 @@
 """What is told after Slack was out for long, or was stubborn: what first, how fast, and that nothing stays stale."""
 
+import time
 from collections.abc import Callable
 
 import pytest
 from scenes import Scene
+from slack_room import DEADLINE, room
 from teams import CHANNEL, Team, breaks, lost, once, refuses
 from test_progress import scene, team
 
@@ -207,3 +209,43 @@ def test_a_question_that_was_answered_while_slack_was_out_has_no_buttons_after_a
     scene.finishes(1, "passed")
     is_killed(team, told=False)
     assert team.card(1).replies[0].buttons == []
+
+
+# --- troubles end, and are noticed ------------------------------------------------------------------------------------
+
+
+def test_a_trouble_is_over_when_slack_answers_whatever_it_answers(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left to tell was an edit, and the message is gone."""
+    scene, members = team.scene, team.slack.workspace.channels[CHANNEL].members
+    scene.hands_off()
+    scene.begins(1)
+    team.tells()
+    members.remove(BOT_USER)
+    scene.says(e.RunBegan(run=1))
+    scene.starts(1, 1, "deploy", "Stop the shop")
+    team.turns(4)
+    assert team.troubles[-1] == Trouble("not_in_channel", CHANNEL)
+    members.append(BOT_USER)
+    scene.board.listeners.clear()
+    scene.finishes(1, "passed")
+    refuses(monkeypatch, "chat.update", "message_not_found")
+    team.tells()
+    assert team.troubles[-1] is None
+
+
+def test_a_bot_that_has_nothing_to_say_notices_that_it_was_put_out_and_let_in_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.progress.ASK", 0.1)
+    with room() as slack:
+        team = Team(scene, slack, time.monotonic)
+        team.publisher.start()
+        slack.waits(lambda: team.troubles == [None])
+        slack.desk.breaks("channel", channel=CHANNEL, member=False)
+        slack.waits(lambda: team.troubles[-1] == Trouble("not_in_channel", CHANNEL))
+        slack.desk.heals()
+        slack.waits(lambda: team.troubles[-1] is None)
+        slack.desk.breaks("revoke", tokens=["bot"])
+        slack.waits(lambda: team.troubles[-1] == Trouble("token_revoked", CHANNEL))
+        assert team.calls("chat.postMessage") == []
+        team.publisher.stop(DEADLINE)
