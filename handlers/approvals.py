@@ -72,10 +72,10 @@ def _refuse(deck: Deck, asked: Asked) -> Answer:
         if before is not None and before.refused:
             message = f"<@{before.refused_by}> refused {release.id} already: {before.refused}."
             raise Refusal("already_refused", message, f"Who promotes it asks anew: /promote {release.id}")
-        board.record(asked.by, ApprovalRefused(release=release.id, reason=reason))
-        if release.scheduled is not None:
+        if release.scheduled is not None:  # first: whoever refused it already is not let do the rest of it
             why = f"refused by <@{asked.by}>: {reason}"
             board.record("quarterdeck", PromotionUnscheduled(release=release.id, at=release.scheduled, reason=why))
+        board.record(asked.by, ApprovalRefused(release=release.id, reason=reason))
     what = f"{release.id} ({line(f'{release.app} {release.version}')})"
     return blocks.said(
         f"The promotion of {what} is refused, with your reason.",
