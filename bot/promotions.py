@@ -16,7 +16,8 @@ from plans.quantities import seconds, spell
 from plans.records import CHANGE_PROD, WAYS_BACK, EnvironmentState, Freeze, Release, Run
 from plans.reverting import no_snapshot, price
 from plans.rule_events import ApprovalAsked, PromotionForced, PromotionLeft
-from plans.rule_records import Approval, Difference, Escape, Outside
+from plans.rule_folds import forced
+from plans.rule_records import Approval, Difference, Escape, Outside, Review
 from vmops.perform import Performer
 
 TIME_OPENS = frozenset({"approvals_missing", "frozen", "locked", "busy"})
@@ -109,9 +110,18 @@ class Promotions:
             shut = [gate for gate in self.gates(name, by=by, machines=machines) if gate.shut]
             opened = [gate.code for gate in shut if emergency and gate.code in EMERGENCY_OPENS]
             self._refuse_shut(name, [gate for gate in shut if gate.code not in opened], by)
-            if opened:
-                self._board.record(by, PromotionForced(release=name, gates=tuple(opened), reason=emergency))
+            event = PromotionForced(release=name, gates=tuple(opened), reason=emergency)
+            if opened and not self._told_before(event, by):
+                self._board.record(by, event)
             return self._runs.start_at_once("promotion", machines, by=by, environment=prod, release=name)
+
+    def _told_before(self, event: PromotionForced, by: str) -> bool:
+        """Whether they said just that, and the bot ended before the promotion began."""
+        review = next((r for r in self._board.table(Review) if r.subject == event.release), None)
+        if review is None or (review.by, review.what) != (by, forced(event)):
+            return False
+        promotions = (r for r in self._board.table(Run) if (r.kind, r.release) == ("promotion", event.release))
+        return all(run.at < review.at for run in promotions)
 
     def schedule(self, name: str, at: datetime, *, by: str) -> Release:
         """A promotion for later; what only a rehearsal or another package can open refuses it now."""

@@ -126,8 +126,12 @@ def _change_outside(documents: Documents, entry: Entry, event: e.ChangeOutside) 
 
 
 def _promotion_forced(documents: Documents, entry: Entry, event: e.PromotionForced) -> Changes:
-    what = f"{event.release} was promoted past {', '.join(event.gates)}: {event.reason}"
-    return _to_review(entry, event.release, what) | notice(entry)
+    return _to_review(entry, event.release, forced(event)) | notice(entry)
+
+
+def forced(event: e.PromotionForced) -> str:
+    """What must be reviewed of an emergency."""
+    return f"{event.release} was promoted past {', '.join(event.gates)}: {event.reason}"
 
 
 def _promotion_left(documents: Documents, entry: Entry, event: e.PromotionLeft) -> Changes:

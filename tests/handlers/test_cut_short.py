@@ -8,7 +8,7 @@ import pytest
 from deck_room import ADMIN, ADMIN2, DeckRoom
 
 from plans.events import AnyEvent, Entry, PromotionUnscheduled
-from plans.rule_events import ApprovalRefused
+from plans.rule_events import ApprovalRefused, PromotionForced
 
 
 @contextmanager
@@ -43,3 +43,27 @@ def test_a_refusal_that_a_kill_cut_short_is_made_whole_when_it_is_typed_again(
     deck.types(ADMIN2, "/promote refuse R-1 not on a Friday")
     assert deck.board.release("R-1").scheduled is None
     assert len(deck.records("approval.refused")) == len(deck.records("promotion.unscheduled")) == 1
+
+
+def test_an_emergency_that_a_kill_cut_short_is_told_once(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote freeze holidays")
+    with killed_after(deck, PromotionForced):
+        deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    assert "Run 2 started" in deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    assert len(deck.records("promotion.forced")) == 1
+
+
+def test_another_emergency_is_told_by_itself(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote freeze holidays")
+    with killed_after(deck, PromotionForced):
+        deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    deck.types(ADMIN, "/promote R-1 emergency the shop is down")
+    deck.ends(2, "failed")
+    deck.types(ADMIN, "/promote R-1 emergency the shop is down")
+    assert [each["reason"] for each in deck.records("promotion.forced")] == [
+        "customers cannot pay", "the shop is down", "the shop is down",
+    ]  # fmt: skip
