@@ -217,7 +217,7 @@ def _run_finished(documents: Documents, entry: e.Entry, event: e.RunFinished) ->
     ended = replace(found, verdict=event.verdict, reason=event.reason, finished=entry.at, open=(), quiet=quiet)
     changes: Changes = {("runs", str(event.run)): ended}
     changes |= due(entry, f"run/{event.run}") if found.quiet and not quiet else {}
-    changes |= _phase_ended(found, entry, "")
+    changes |= {} if quiet else _phase_ended(found, entry, "")
     if found.kind == "rehearsal":
         if event.verdict in ("passed", "failed"):
             changes |= change_release(documents, found.release, rehearsal=event.run)

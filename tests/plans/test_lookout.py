@@ -202,6 +202,11 @@ class TestQuiet:
         assert story.outbox == []
         assert story.run().quiet
 
+    @pytest.mark.parametrize("ended", [[], ["aborted"], ["errored"]])
+    def test_one_that_gave_way_in_the_middle_of_its_look_is_not_told_of(self, ended: list[str]) -> None:
+        story = Story().tell(*looking(1), *map(finished, ended)).end("aborted")
+        assert story.outbox == []
+
     def test_what_moved_is_told_under_the_runs_message_and_so_is_its_end(self) -> None:
         story = Story().tell(*looking(1), found(1), found(1, "packages"), finished()).end("passed")
         assert story.outbox == [
