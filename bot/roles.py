@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from bot import config
@@ -94,6 +95,17 @@ class Roles:
     def people(self, role: str) -> tuple[str, ...]:
         """The ids of users and groups that the role lists, to mention them; none where everybody has it."""
         return self._listed.get(role, ())
+
+    def persons(self, role: str) -> tuple[str, ...]:
+        """The ids of the people whom the role lists, by their groups too, as far as Slack tells who is in those."""
+        found: dict[str, None] = {}
+        for listed in self.people(role):
+            if not listed.startswith("S"):
+                found[listed] = None
+                continue
+            with suppress(Refusal):
+                found |= dict.fromkeys(sorted(self._groups.get(listed)))
+        return tuple(found)
 
     def shared(self, channel: str) -> bool:
         """Whether people of other organisations are in a channel, as far as Slack tells the bot of it."""

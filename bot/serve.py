@@ -100,7 +100,7 @@ class Bot:
         promotions = Promotions(self.board, settings, materials, self.performer, self.runs)
         sweeper = Sweeper(self.board, settings, materials, self.performer, self.runs)
         self.clock = Clock(self.board, settings, self.runs, promotions, sweeper)
-        self.watch = Watch(client, self.roles.people("admins"), masker)
+        self.watch = Watch(client, partial(self.roles.persons, "admins"), masker)
         self.publisher = Publisher(
             self.board,
             Channel(client, settings.config.slack.channel),

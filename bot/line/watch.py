@@ -19,13 +19,19 @@ IDLE = 3600.0
 
 
 class Watch:
-    """`saw` is called with whatever is seen and never waits. `people`: users and groups; only users are written to.
+    """`saw` is called with whatever is seen and never waits. `people`: the ids of the admins, asked for when there is
+    something to write to them.
 
     `now` gives epoch seconds. A word that could not reach an admin is said again with the next one, not before.
     """
 
     def __init__(
-        self, client: WebClient, people: Iterable[str], masker: Masker, *, now: Callable[[], float] = time.time
+        self,
+        client: WebClient,
+        people: Callable[[], Iterable[str]],
+        masker: Masker,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._client = WebClient(
             token=client.token,
@@ -35,7 +41,7 @@ class Watch:
             proxy=client.proxy,
             retry_handlers=[],
         )
-        self._people = tuple(one for one in people if one[:1] in ("U", "W"))
+        self._people = people
         self._masker = masker
         self._now = now
         self._change = threading.Condition()
@@ -92,8 +98,9 @@ class Watch:
                 if self._stopping:
                     return
                 letters, self._letters = self._letters, []
+            people = tuple(self._people())
             for letter in letters:
-                for person in self._people:
+                for person in people:
                     self._write(person, letter)
 
     def _rest(self) -> float:

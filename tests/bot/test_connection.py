@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from slack_bolt import App
 from slack_bolt.authorization import AuthorizeResult
 from slack_room import Room, room
 
+from bot import config
 from bot.line import socket_mode, troubles
 from bot.line.socket_mode import Line
 from bot.line.troubles import Ongoing, Trouble, judge, next_look, pause
 from bot.line.watch import Watch
 from bot.masking import Masker
+from bot.roles import Roles
 
 NOW = 1_790_000_000.0
 GONE, GHOSTS = Trouble("unreachable", "refused"), Trouble("ghosts", "1 beside its own")
@@ -122,7 +125,8 @@ class Bot:
             self.heard.append(command["text"])
             ack(f"heard {command['text']}")
 
-        self.watch = Watch(client, ("S01ADMINS", "U02ADMIN", "U06ADMIN2"), Masker([]))
+        roles = Roles(config.Roles(admins=("S01ADMINS", "U02ADMIN")), client)
+        self.watch = Watch(client, partial(roles.persons, "admins"), Masker([]))
         self.line = Line(app, here.workspace.app_token, client, self.watch, self._up)
 
     def _up(self) -> None:
@@ -301,6 +305,14 @@ def test_a_revoked_token_is_said_and_the_bot_goes_on(here: Room, quick: None, ca
         here.desk.heals()
         here.waits(lambda: made.ups == 2)
         assert made.answers()
+
+
+def test_admins_who_are_listed_by_their_group_hear_of_it_in_person_too(here: Room, quick: None) -> None:
+    group = here.workspace.groups["S01ADMINS"].users
+    with bot(here) as made:
+        made.watch.saw("posts", troubles.Trouble("not_in_channel", "C01DEPLOYS"))
+        here.waits(lambda: all(made.letters(user) for user in group))
+        assert [len(made.letters(user)) for user in group] == [1] * len(group)
 
 
 def test_slack_that_cannot_be_asked_says_so_and_is_found_when_it_is_back(here: Room, quick: None) -> None:

@@ -206,6 +206,13 @@ def test_a_group_that_cannot_be_read_hides_no_member_of_another(slack: Slack, ti
         roles(slack, time, admins=("S1", "S2")).allowed("U1", "admins")
 
 
+def test_people_are_known_by_their_groups_as_far_as_slack_tells(slack: Slack, time: Time) -> None:
+    slack.groups = {"S1": ["U3", "U2"]}
+    assert roles(slack, time, admins=("U1", "S1", "U2")).persons("admins") == ("U1", "U2", "U3")
+    slack.trouble = SlackApiError("no", {"ok": False, "error": "missing_scope"})
+    assert roles(slack, time, admins=("U1", "S1")).persons("admins") == ("U1",)
+
+
 def test_channels_shared_with_others_are_known_as_far_as_slack_tells(slack: Slack, time: Time) -> None:
     slack.shared = {"C2"}
     ours = roles(slack, time)
