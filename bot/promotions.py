@@ -7,6 +7,7 @@ from bot.board import Board
 from bot.config import Settings
 from bot.ledger import stamp
 from bot.material import Materials
+from bot.objections import refuse_late
 from bot.runs import Runs
 from plans.calendars import frozen
 from plans.errors import Refusal
@@ -99,14 +100,18 @@ class Promotions:
             )
         return app.prod
 
-    def promote(self, name: str, *, by: str, emergency: str = "") -> Run:
+    def promote(self, name: str, *, by: str, emergency: str = "", since: int | None = None, scheduled: str = "") -> Run:
         """Starts the promotion, or writes down which gates are shut and raises the first of them as a Refusal.
 
         `emergency`: the reason to go past those that an emergency opens, which is told to everybody and reviewed.
+        `since` as `Runs.start`'s. `scheduled`: the time at which it is due, where it is wanted for that alone.
         """
         prod = self.prod(self._board.release(name))
         machines = self._materials.machines(prod, self._performer)
         with self._board.deciding:
+            if scheduled and self._board.release(name).scheduled != scheduled:
+                raise Refusal("not_wanted", f"{name} was taken off the schedule, or put on it for another time.")
+            self._refuse_late("promotion", name, prod, since)
             shut = [gate for gate in self.gates(name, by=by, machines=machines) if gate.shut]
             opened = [gate.code for gate in shut if emergency and gate.code in EMERGENCY_OPENS]
             self._refuse_shut(name, [gate for gate in shut if gate.code not in opened], by)
@@ -162,26 +167,31 @@ class Promotions:
             if late > WINDOW:
                 why = "Quarterdeck was off when it was due, or its clock was wrong"
                 raise Refusal("missed", f"It was missed by {spell(late)}: {why}.")
-            self.promote(name, by=release.scheduled_by)
+            self.promote(name, by=release.scheduled_by, scheduled=release.scheduled)
         except Refusal as refusal:
-            self.unschedule(name, by="quarterdeck", reason=str(refusal), asked=release.scheduled_by)
+            with self._board.deciding:
+                if self._board.release(name).scheduled == release.scheduled:
+                    self.unschedule(name, by="quarterdeck", reason=str(refusal), asked=release.scheduled_by)
 
-    def rollback(self, name: str, *, by: str) -> Run:
+    def rollback(self, name: str, *, by: str, since: int | None = None) -> Run:
         """The package's own way back on prod; a watch of that promotion ends first. Needs no vCenter."""
-        return self._back("rollback", name, by, lambda release, prod: None)
+        return self._back("rollback", name, by, since, lambda release, prod: None)
 
-    def revert(self, name: str, word: str, *, by: str) -> Run:
+    def revert(self, name: str, word: str, *, by: str, since: int | None = None) -> Run:
         """Prod back at the snapshots of before the release, where `word` says that this is meant.
 
         Raises Refusal `no_snapshot`, `overtaken`, or `not_confirmed` with what would be lost and the line to type.
         """
-        self._refuse_unsure(self._board.release(name), self.prod(self._board.release(name)), word)
-        return self._back("revert", name, by, lambda release, prod: self._refuse_unsure(release, prod, word))
+        prod = self.prod(self._board.release(name))
+        self._refuse_late("revert", name, prod, since)
+        self._refuse_unsure(self._board.release(name), prod, word)
+        return self._back("revert", name, by, since, lambda release, prod: self._refuse_unsure(release, prod, word))
 
-    def _back(self, kind: str, name: str, by: str, refuse: Callable[[Release, str], None]) -> Run:
+    def _back(self, kind: str, name: str, by: str, since: int | None, refuse: Callable[[Release, str], None]) -> Run:
         prod = self.prod(self._board.release(name))
         machines = self._materials.machines(prod, self._performer, strict=kind == "revert")
         with self._board.deciding:
+            self._refuse_late(kind, name, prod, since)
             release = self._board.release(name)
             self._refuse_strange(release, prod)
             refuse(release, prod)
@@ -204,10 +214,11 @@ class Promotions:
                 ending=next((run for run in watches if run.app == release.app), None),
             )
 
-    def leave(self, name: str, reason: str, *, by: str) -> None:
+    def leave(self, name: str, reason: str, *, by: str, since: int | None = None) -> None:
         """Writes down that prod stays as the release's last run there left it, which did not pass."""
         prod = self.prod(self._board.release(name))
         with self._board.deciding:
+            self._refuse_late("promotion", name, prod, since, f"/promote leave {name}")
             self._refuse_overtaken(self._board.release(name), prod)
             there = [r for r in self._board.table(Run) if (r.environment, r.release) == (prod, name) and r.touched]
             last = max(there, key=lambda run: run.number, default=None)
@@ -218,6 +229,10 @@ class Promotions:
                 message = f"<@{last.left_by}> left {prod} as it is after run {last.number} already."
                 raise Refusal("already_left", message, "There is nothing more to do.")
             self._board.record(by, PromotionLeft(release=name, run=last.number, reason=reason))
+
+    def _refuse_late(self, kind: str, name: str, prod: str, since: int | None, again: str = "") -> None:
+        if since is not None:
+            refuse_late(self._board, kind, prod, name, since, again)
 
     def _refuse_unsure(self, release: Release, prod: str, word: str) -> None:
         self._refuse_strange(release, prod)

@@ -13,7 +13,7 @@ from bot.crew import Crew
 from bot.inspections import close_inspections
 from bot.masking import Masker
 from bot.material import Materials
-from bot.objections import question_meant, refuse_twice
+from bot.objections import question_meant, refuse_late, refuse_twice
 from bot.outlook import answering, unfinished
 from bot.roles import Roles
 from plans.engine import Ask, Finish, Perform, StartOver, Wait, WaitUntil, next_move
@@ -80,15 +80,19 @@ class Runs:
         environment: str,
         release: str | None = None,
         still: Callable[[], bool] = lambda: True,
+        since: int | None = None,
     ) -> Run:
         """Writes the run down and begins it. Raises Refusal where it may not; looks VMs up, so it takes a while.
 
-        `still` is asked once more when the look-ups are done: false where the run is not wanted any more.
+        `still` is asked once more when the look-ups are done: false where the run is not wanted any more. `since`: the
+        last run that whoever asks can know of, where it is not wanted if it was done after that.
         """
         machines = self.machines(environment)
         with self.board.deciding:
             if not still():
                 raise Refusal("not_wanted", f"The {kind} of {environment} is not wanted any more.")
+            if since is not None:
+                refuse_late(self.board, kind, environment, release, since)
             return self.start_at_once(kind, machines, by=by, environment=environment, release=release)
 
     def machines(self, environment: str, *, strict: bool = True) -> tuple[str, ...]:

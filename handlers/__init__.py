@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from handlers.buttons import TWINS, pressed
+from handlers.buttons import TWINS, offered
 from handlers.deck import Asked, Deck, Verb, Verbs, forms
 from handlers.envelopes import Container, Pressed, Submitted, Typed, envelope
 from handlers.handoff import HANDOFF, form_request
@@ -74,6 +74,7 @@ def _typed(reception: Reception, command: str, verbs: Verbs) -> Callable[..., No
             channel=said.channel_id,
             client=client,
             arrived=context["arrived"],
+            since=reception.deck.last_run(),
             trigger=said.trigger_id or "",
             address=said.response_url or "",
         )
@@ -93,22 +94,24 @@ def _pressed(reception: Reception) -> Callable[..., None]:
         ack()
         said: Pressed = context["envelope"]
         action, container = said.actions[0], said.container or Container()
+        value, _, at = (action.value or "").partition("|")
         asked = Asked(
             by=said.user.id,
             channel=said.channel.id if said.channel else "",
             client=client,
             arrived=context["arrived"],
+            since=offered(reception.deck, container.message_ts or "", at),
             trigger=said.trigger_id or "",
             address=said.response_url or "",
             thread=container.thread_ts or "",
         )
         command, line = TWINS[action.action_id]
-        line = line.format(action.value or "")
+        line = line.format(value)
         typed = reception.shown(command, line)
 
         def take() -> Any:
             request = parse(command, forms(COMMANDS[command]), line, reception.deck.surroundings())
-            verb = pressed(COMMANDS[command][request.verb], action.action_id, container.message_ts or "")
+            verb = COMMANDS[command][request.verb]
             if request.choice in NOTED:
                 verb = replace(verb, do=ask_for_note)
             return reception.admit(verb, replace(asked, request=request), typed)
@@ -126,7 +129,7 @@ def _handed_off(reception: Reception) -> Callable[..., None]:
         if errors:
             ack(response_action="errors", errors=errors)
         else:
-            _sent(reception, ack, HANDOFF[""], _from_form(said, client, context, request), "/handoff (form)")
+            _sent(reception, ack, HANDOFF[""], _from_form(reception, said, client, context, request), "/handoff (form)")
 
     return listener
 
@@ -136,19 +139,20 @@ def _answered(reception: Reception) -> Callable[..., None]:
         said: Submitted = context["envelope"]
         about, note = said.about, said.entered("note").value or ""
         request = Request(verb="answer", run=about.run, question=about.question, choice=about.choice, text=note)
-        asked = _from_form(said, client, context, request)
+        asked = _from_form(reception, said, client, context, request)
         _sent(reception, ack, STAGE["answer"], asked, f"/stage answer {about.run} {about.choice}")
 
     return listener
 
 
-def _from_form(said: Submitted, client: Any, context: Any, request: Request) -> Asked:
+def _from_form(reception: Reception, said: Submitted, client: Any, context: Any, request: Request) -> Asked:
     about = said.about
     return Asked(
         by=said.by,
         channel=about.channel,
         client=client,
         arrived=context["arrived"],
+        since=reception.deck.last_run(),
         address=about.address,
         thread=about.thread,
         request=request,

@@ -1,13 +1,16 @@
 """Touches approvals for `/promote`: a further admin's yes or no to a promotion."""
 
-from bot.line.blocks import line, person
+from datetime import datetime
+
+from bot.line.blocks import line, moment, person
+from bot.objections import done_since
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.words import Form
 from plans.errors import Refusal
 from plans.events import ApprovalGiven, PromotionUnscheduled
 from plans.gates import counted
-from plans.records import Release
+from plans.records import Release, Run
 from plans.rule_events import ApprovalRefused
 from plans.rule_records import Approval
 
@@ -43,6 +46,8 @@ def _approve(deck: Deck, asked: Asked) -> Answer:
             message = f"Since that question was asked, something of {release.id} was changed: it is void."
             raise Refusal("question_void", message, f"Look at it again, then type: /promote approve {release.id}")
         before = _approval(deck, release)
+        if asked.request.name:
+            _refuse_late(deck, release, before, asked.since)
         if before is not None and before.refused:
             message = f"{person(before.refused_by)} refused {release.id}: {before.refused}."
             raise Refusal("was_refused", message, f"Who promotes it asks anew: /promote {release.id}")
@@ -50,6 +55,17 @@ def _approve(deck: Deck, asked: Asked) -> Answer:
             return blocks.said(f"You approved {release.id} before: it counts once. {_standing(deck, release)}")
         board.record(by, ApprovalGiven(release=release.id, digest=release.digest, plans=plans))
     return blocks.said(f"Your approval of {release.id} is on the ledger. {_standing(deck, release)}")
+
+
+def _refuse_late(deck: Deck, release: Release, question: Approval | None, since: int) -> None:
+    """A question's button asks nothing any more when it was acted on, or when its time is over."""
+    again = f"/promote approve {release.id}"
+    for run in deck.board.table(Run):
+        if run.number > since and (run.kind, run.release) == ("promotion", release.id):
+            raise done_since(run, again)
+    if question is not None and question.until and datetime.fromisoformat(question.until) <= deck.board.now():
+        message = f"That question stood until {moment(question.until)}: it is void."
+        raise Refusal("question_void", message, f"Look at it again, then type: {again}")
 
 
 def _standing(deck: Deck, release: Release) -> str:

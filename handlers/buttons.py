@@ -1,12 +1,9 @@
-"""Decides what a button types, and when it has done its one thing."""
+"""Decides what a button types, and what whoever presses it can have known of."""
 
-import math
-from dataclasses import replace
+from datetime import UTC, datetime
 
 from handlers.arguments import CHOICES
-from handlers.deck import Deck, Verb
-from handlers.words import Request
-from plans.errors import Refusal
+from handlers.deck import Deck
 from plans.records import Release, Run
 
 TWINS = {
@@ -22,34 +19,18 @@ TWINS = {
 }
 """What each button types: its action, and the command with the button's value in it."""
 
-_STARTS = {"rehearse": "rehearsal", "promote": "promotion", "rollback": "rollback"}
 
+def offered(deck: Deck, ts: str, at: str) -> int:
+    """The last run that there was when a message offered its buttons: 0 for a release's own.
 
-def pressed(verb: Verb, action: str, ts: str) -> Verb:
-    """A verb as a button on that message means it: its one thing, once.
-
-    Where a run of that kind has come to its end since, who presses has not seen it, and is refused: `done_since`. A
-    rehearsal that says nothing about the release may be pressed for again.
+    `ts` is that message's. `at`, where the button says it, is the time of the record that the message tells of (ISO
+    8601): a run's and a release's are known by their `ts`, and others are judged by that time, or by when Slack took
+    them.
     """
-    kind = _STARTS.get(action)
-    return replace(verb, meant=lambda deck, request: _unspent(deck, request, action, kind, ts)) if kind else verb
-
-
-def _unspent(deck: Deck, request: Request, action: str, kind: str, ts: str) -> Request:
-    after = _run_of(deck, ts)
-    for run in deck.board.table(Run):
-        ended = bool(run.verdict) if kind != "rehearsal" else run.verdict in ("passed", "failed")
-        if ended and (run.kind, run.release) == (kind, request.release) and run.number > after:
-            command, line = TWINS[action]
-            message = f"Since that message run {run.number} was the {kind}, started by <@{run.by}>: {run.verdict}."
-            hint = f"To have it once more, type: {command} {line.format(request.release)}"
-            raise Refusal("done_since", message, hint)
-    return request
-
-
-def _run_of(deck: Deck, ts: str) -> float:
-    """The run whose message or thread has that message; 0 for a release's own; where it is not known, the last."""
     for run in deck.board.table(Run):
         if ts in run.messages.values():
             return run.number
-    return 0 if any(ts in release.messages.values() for release in deck.board.table(Release)) else math.inf
+    if any(ts in release.messages.values() for release in deck.board.table(Release)):
+        return 0
+    then = datetime.fromisoformat(at) if at else datetime.fromtimestamp(float(ts or 0), UTC)
+    return max((run.number for run in deck.board.table(Run) if datetime.fromisoformat(run.at) <= then), default=0)

@@ -40,7 +40,14 @@ class Console:
             verb, request = read(line, self._deck.surroundings())
         except Refusal as wrong:
             return self._reply(WRONG, blocks.refused(wrong))
-        asked = Asked(by=user, channel="", client=self._client, arrived=time.monotonic(), request=request)
+        asked = Asked(
+            by=user,
+            channel="",
+            client=self._client,
+            arrived=time.monotonic(),
+            since=self._deck.last_run(),
+            request=request,
+        )
 
         def work() -> Answer:
             if verb.at_once:

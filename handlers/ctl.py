@@ -12,7 +12,7 @@ from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, Verbs, forms, ve
 from handlers.handoff import HANDOFF
 from handlers.letters import plain, split, token
 from handlers.promote import PROMOTE, prod_rows
-from handlers.stage import STAGE, environment_rows, going, stop
+from handlers.stage import STAGE, environment_rows, going, stop, the_run
 from handlers.words import Form, Request, parse
 from plans.errors import Refusal
 from plans.quantities import spell
@@ -114,7 +114,7 @@ def _checker(deck: Deck, user: str, request: Request) -> str:
 def _abort(deck: Deck, asked: Asked) -> Answer:
     if asked.request.release:
         return PROMOTE["abort"].do(deck, asked)
-    return stop(deck, asked, called("abort"), lambda run: True)
+    return stop(deck, asked, called("abort"))
 
 
 def _help(deck: Deck, asked: Asked) -> Answer:
@@ -143,6 +143,7 @@ CTL = verbs(
         "Stops a run after its present step, `now`: at once; of a release: takes its promotion off the schedule.",
         "admins",
         _abort,
+        meant=the_run(called("abort"), lambda run: True),
     ),
     _short("stage", "reset"),
     Verb(

@@ -17,6 +17,7 @@ from bot.visits import Visits
 from handlers.arguments import Surroundings
 from handlers.words import Form, Request
 from handlers.workers import Workers
+from plans.records import Run
 
 EVERYBODY = ""
 """The role of all full members of the workspace."""
@@ -42,19 +43,25 @@ class Deck:
         """What a typed line is read against now."""
         return Surroundings(self.board.now(), self.settings.timezone, tuple(self.settings.environments))
 
+    def last_run(self) -> int:
+        """The number of the latest run; 0 before the first."""
+        return max((run.number for run in self.board.table(Run)), default=0)
+
 
 @dataclass(frozen=True)
 class Asked:
     """Somebody's request, and from where it came.
 
     `trigger` opens one form within three seconds; `address` takes answers for half an hour, in `thread` where there is
-    one; `arrived` is the monotonic time at which Slack brought it.
+    one; `arrived` is the monotonic time at which Slack brought it. `since` is the last run that they can have known of:
+    what was begun after that, in their stead, is not begun again.
     """
 
     by: str
     channel: str
     client: WebClient
     arrived: float
+    since: int
     trigger: str = ""
     address: str = ""
     thread: str = ""

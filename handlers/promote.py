@@ -12,7 +12,7 @@ from handlers.approvals import VERBS as APPROVALS
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.handoff import newest
 from handlers.revert import VERBS as WAYS_BACK
-from handlers.stage import ON_PROD, four_weeks, going, run_rows, started, stop
+from handlers.stage import ON_PROD, four_weeks, going, run_rows, started, stop, the_run
 from handlers.times import spoken
 from handlers.words import Form
 from plans.errors import Refusal
@@ -24,7 +24,8 @@ from plans.records import Freeze, Release, Run
 def _promote(deck: Deck, asked: Asked) -> Answer:
     request = asked.request
     if request.at is None:
-        return started(deck, deck.promotions.promote(request.release, by=asked.by, emergency=request.emergency))
+        run = deck.promotions.promote(request.release, by=asked.by, emergency=request.emergency, since=asked.since)
+        return started(deck, run)
     with deck.board.deciding:
         before = deck.board.release(request.release)
         release = deck.promotions.schedule(request.release, request.at, by=asked.by)
@@ -60,7 +61,7 @@ def _ages(deck: Deck, release: Release) -> dict[str, float]:
 
 
 def _rollback(deck: Deck, asked: Asked) -> Answer:
-    return started(deck, deck.promotions.rollback(asked.request.release, by=asked.by))
+    return started(deck, deck.promotions.rollback(asked.request.release, by=asked.by, since=asked.since))
 
 
 def _defective(deck: Deck, asked: Asked) -> Answer:
@@ -109,7 +110,7 @@ def _abort(deck: Deck, asked: Asked) -> Answer:
     if asked.request.release:
         release = deck.promotions.unschedule(asked.request.release, by=asked.by, reason="by command")
         return blocks.said(f"{release.id} is not scheduled any more.")
-    return stop(deck, asked, "/promote abort", lambda run: run.kind in ON_PROD and run.kind != "lookout")
+    return stop(deck, asked, "/promote abort")
 
 
 def _status(deck: Deck, asked: Asked) -> Answer:
@@ -178,6 +179,7 @@ PROMOTE = verbs(
         "Stops a promotion, rollback or revert after its present step; of a release: takes it off the schedule.",
         "admins",
         _abort,
+        meant=the_run("/promote abort", lambda run: run.kind in ON_PROD and run.kind != "lookout"),
     ),
     Verb(
         Form("status", (), "/promote status"), "What is on prod, runs, or is to come.", EVERYBODY, _status, at_once=True

@@ -7,12 +7,14 @@ from handlers.words import Form
 
 
 def _revert(deck: Deck, asked: Asked) -> Answer:
-    return started(deck, deck.promotions.revert(asked.request.release, asked.request.name, by=asked.by))
+    return started(
+        deck, deck.promotions.revert(asked.request.release, asked.request.name, by=asked.by, since=asked.since)
+    )
 
 
 def _leave(deck: Deck, asked: Asked) -> Answer:
     name = asked.request.release
-    deck.promotions.leave(name, asked.request.text, by=asked.by)
+    deck.promotions.leave(name, asked.request.text, by=asked.by, since=asked.since)
     return blocks.said(f"Prod is left as it is after {name}, with your word on the ledger; the channel is told.")
 
 

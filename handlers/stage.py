@@ -1,26 +1,26 @@
 """Touches runs on staging for `/stage`: its verbs, and the form that asks for the note to an answer."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
 from msgspec.structs import replace
 
-from bot.line.blocks import line
+from bot.objections import question_meant
 from bot.telling.digest import rehearsals_row
 from handlers import blocks
 from handlers.deck import EVERYBODY, Answer, Asked, Deck, Verb, verbs
 from handlers.differences import VERBS as DIFFERENCES
 from handlers.differences import waivers
 from handlers.envelopes import Metadata
+from handlers.environments import one, stagings
 from handlers.handoff import newest, on_prod, open_form, release_row
 from handlers.inspect import VERBS as INSPECT
+from handlers.locks import VERBS as LOCKS
 from handlers.manual import VERBS as MANUAL
 from handlers.words import Form, Request
 from plans.errors import Refusal
-from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
 from plans.figures import Figures, figures
-from plans.isolation import ATTESTED_FOR
 from plans.records import EnvironmentState, Release, Run
 from plans.rule_records import Escape, Missed
 
@@ -48,16 +48,29 @@ def run_rows(deck: Deck, runs: list[Run]) -> list[str]:
 def _run(deck: Deck, asked: Asked) -> Answer:
     if not asked.request.release:
         return _candidates(deck)
-    release = deck.board.release(asked.request.release)
-    if release.withdrawn is not None:
-        why = release.withdrawn or "no reason was given"
-        raise Refusal("withdrawn", f"{release.id} was withdrawn: {why}.", "Hand a new package off: /handoff")
+    release = _wanted(deck, asked.request.release)
     app = deck.settings.apps.get(release.app)
     if app is None:
         hint = f"There are {', '.join(deck.settings.apps)}; an admin adds it under apps: in the configuration."
         raise Refusal("unknown_app", f"The configuration has no app {release.app} (any more).", hint)
-    run = deck.runs.start("rehearsal", by=asked.by, environment=app.staging, release=release.id)
+    run = deck.runs.start(
+        "rehearsal",
+        by=asked.by,
+        environment=app.staging,
+        release=release.id,
+        still=lambda: bool(_wanted(deck, release.id)),
+        since=asked.since,
+    )
     return started(deck, run)
+
+
+def _wanted(deck: Deck, name: str) -> Release:
+    """Raises Refusal `withdrawn`."""
+    release = deck.board.release(name)
+    if release.withdrawn is not None:
+        why = release.withdrawn or "no reason was given"
+        raise Refusal("withdrawn", f"{release.id} was withdrawn: {why}.", "Hand a new package off: /handoff")
+    return release
 
 
 def _candidates(deck: Deck) -> Answer:
@@ -66,33 +79,23 @@ def _candidates(deck: Deck) -> Answer:
     return blocks.listing("Which release?", rows, none="No release can be rehearsed: a developer hands one off first.")
 
 
-def _stagings(deck: Deck) -> set[str]:
-    return {app.staging for app in deck.settings.apps.values()}
-
-
 def _check(deck: Deck, asked: Asked) -> Answer:
-    environment = _one(asked.request.environment, _stagings(deck), "/stage check ENVIRONMENT")
-    return started(deck, deck.runs.start("check", by=asked.by, environment=environment))
+    environment = one(asked.request.environment, stagings(deck), "/stage check ENVIRONMENT")
+    return started(deck, deck.runs.start("check", by=asked.by, environment=environment, since=asked.since))
 
 
 def _reset(deck: Deck, asked: Asked) -> Answer:
-    stagings = _stagings(deck)
-    kept = {each for each in stagings if any(deck.board.environment(each).snapshots.values())}
-    candidates = stagings if asked.request.environment else kept or stagings
-    environment = _one(asked.request.environment, candidates, "/stage reset ENVIRONMENT")
-    return started(deck, deck.runs.start("reset", by=asked.by, environment=environment))
+    return started(
+        deck, deck.runs.start("reset", by=asked.by, environment=asked.request.environment, since=asked.since)
+    )
 
 
-def _one(named: str, candidates: Collection[str], usage: str) -> str:
-    """The environment that was named, or the only one that it could be. Raises Refusal with the list of them."""
-    listed = ", ".join(sorted(candidates))
-    if named and named not in candidates:
-        raise Refusal("wrong_environment", f"This cannot be done to {named}.", f"It can be done to: {listed}.")
-    if named:
-        return named
-    if len(candidates) != 1:
-        raise Refusal("which_environment", f"Which environment? There are {listed}.", f"Type: {usage}")
-    return next(iter(candidates))
+def _what_is_reset(deck: Deck, request: Request) -> Request:
+    """Left open, it is the one staging that has a snapshot when this is typed."""
+    able = stagings(deck)
+    kept = {each for each in able if any(deck.board.environment(each).snapshots.values())}
+    candidates = able if request.environment else kept or able
+    return replace(request, environment=one(request.environment, candidates, "/stage reset ENVIRONMENT"))
 
 
 # Answers.
@@ -109,8 +112,9 @@ def _answerer(deck: Deck, user: str, request: Request) -> str:
 
 def _present_question(deck: Deck, request: Request) -> Request:
     """Without a number the one question of now is meant, and not one that comes up before the answer gets there."""
-    asked = deck.board.run(request.run or 0).open
-    return replace(request, question=asked[0].number) if len(asked) == 1 and request.question is None else request
+    if request.question is not None:
+        return request
+    return replace(request, question=question_meant(deck.board.run(request.run or 0), None).number)
 
 
 def _answer(deck: Deck, asked: Asked) -> Answer:
@@ -125,10 +129,7 @@ def _answer(deck: Deck, asked: Asked) -> Answer:
 def ask_for_note(deck: Deck, asked: Asked) -> Answer:
     """Opens the form for the note to a choice that was pressed, or says what became of the question."""
     request = asked.request
-    meant = [q for q in deck.board.run(request.run or 0).open if request.question in (None, q.number)]
-    if len(meant) != 1:
-        return _answer(deck, asked)
-    (question,) = meant
+    question = question_meant(deck.board.run(request.run or 0), request.question)
     metadata = Metadata(
         channel=asked.channel,
         address=asked.address,
@@ -146,20 +147,29 @@ def ask_for_note(deck: Deck, asked: Asked) -> Answer:
 
 
 def _abort(deck: Deck, asked: Asked) -> Answer:
-    return stop(deck, asked, "/stage abort", lambda run: run.kind not in ON_PROD)
+    return stop(deck, asked, "/stage abort")
 
 
-def stop(deck: Deck, asked: Asked, command: str, ours: Callable[[Run], bool]) -> Answer:
-    """Stops the run that was named, or the only one of `ours` that goes on."""
-    number = asked.request.run
-    if number is None:
+def the_run(command: str, ours: Callable[[Run], bool]) -> Callable[[Deck, Request], Request]:
+    """Left open, the only run of `ours` is meant that goes on when this is typed."""
+
+    def meant(deck: Deck, request: Request) -> Request:
+        if request.run is not None or request.release:
+            return request
         able = [run for run in going(deck) if ours(run)]
         if not able:
             raise Refusal("nothing_runs", "There is no run to stop.", "See what runs: /stage status")
         if len(able) > 1:
             listed = "; ".join(f"{command} {run.number}: {name(deck, run)}" for run in able)
             raise Refusal("which_run", f"Which one? {len(able)} runs go on.", listed)
-        number = able[0].number
+        return replace(request, run=able[0].number)
+
+    return meant
+
+
+def stop(deck: Deck, asked: Asked, command: str) -> Answer:
+    """Stops the run that is meant."""
+    number = asked.request.run or 0
     run = deck.runs.abort(number, by=asked.by, now=asked.request.now)
     if run.verdict:
         how = f"has ended: {run.verdict}."
@@ -213,69 +223,6 @@ def four_weeks(deck: Deck) -> Figures:
     return figures(deck.board.table(Release), deck.board.table(Run), now - timedelta(weeks=4), now, escaped, missed)
 
 
-# Locks.
-
-
-def _lock(deck: Deck, asked: Asked) -> Answer:
-    board, request = deck.board, asked.request
-    environment = _one(request.environment, tuple(deck.settings.environments), "/stage lock ENVIRONMENT REASON")
-    with board.deciding:
-        state = board.environment(environment)
-        if state.locked is not None:
-            message = f"{environment} is locked already by <@{state.locked_by}>: {state.locked}."
-            raise Refusal("already_locked", message, f"To lock it anew: /stage unlock {environment} first")
-        board.record(asked.by, EnvironmentLocked(environment=environment, reason=request.text))
-        holder = next((run for run in board.table(Run) if run.holds and run.environment == environment), None)
-    goes_on = f"Run {holder.number}, which is on it, goes on; the next must wait." if holder and holder.steps else ""
-    return blocks.said(f"{environment} is locked: no run begins on it until `/stage unlock {environment}`.", goes_on)
-
-
-def _unlock(deck: Deck, asked: Asked) -> Answer:
-    board = deck.board
-    with board.deciding:
-        known = deck.settings.environments
-        locked = [each for each in known if board.environment(each).locked is not None]
-        if not locked or (asked.request.environment and asked.request.environment not in locked):
-            what = asked.request.environment or "Nothing"
-            raise Refusal(
-                "not_locked", f"{what} is {'not ' if asked.request.environment else ''}locked.", "See: /stage status"
-            )
-        environment = _one(asked.request.environment, locked, "/stage unlock ENVIRONMENT")
-        board.record(asked.by, EnvironmentUnlocked(environment=environment))
-    deck.runs.enter_all()
-    return blocks.said(f"{environment} is unlocked; what waited for it goes on.")
-
-
-# What vCenter cannot tell of the isolation.
-
-
-def _attest(deck: Deck, asked: Asked) -> Answer:
-    board, request = deck.board, asked.request
-    environment = _one(request.environment, _stagings(deck), "/stage attest ENVIRONMENT REASON")
-    with board.deciding:
-        judged = [run for run in board.table(Run) if run.environment == environment and run.isolation]
-        latest = max(judged, key=lambda run: run.number, default=None)
-        if latest is not None and latest.isolation == "violated":
-            message = f"Run {latest.number} saw the isolation of {environment} violated; nobody's word mends that."
-            raise Refusal("isolation_violated", message, f"Mend it, then look again: /stage check {environment}")
-        if latest is None or not latest.doubts:
-            message = f"Nothing is doubted of the isolation of {environment}."
-            raise Refusal("nothing_to_attest", message, f"To look at it: /stage check {environment}")
-        digest = deck.settings.digest_of_environment(environment)
-        attested = IsolationAttested(environment=environment, reason=request.text, covers=latest.doubts, digest=digest)
-        before = board.environment(environment).attested
-        said = before and (before.by, before.reason, before.covers, before.digest)
-        if said == (asked.by, attested.reason, attested.covers, attested.digest):
-            message = f"You gave that word for {environment} already, with the same reason."
-            raise Refusal("already_attested", message, "If you looked again, say so in the reason.")
-        board.record(asked.by, attested)
-    settled = [f"• {line(doubt, 300)}" for doubt in latest.doubts[:12]]
-    settled += [f"and {len(latest.doubts) - 12} more"] if len(latest.doubts) > 12 else []
-    head = f"Your word that {environment} is cut off is on the ledger. It settles what run {latest.number} doubted:"
-    holds = f"It holds for {ATTESTED_FOR.days} days, unless the configuration of {environment} changes."
-    return blocks.said("\n".join([head, *settled, holds]))
-
-
 def _help(deck: Deck, asked: Asked) -> Answer:
     return blocks.helped("/stage", STAGE)
 
@@ -298,6 +245,7 @@ STAGE = verbs(
         "Brings staging back to the last rehearsal's snapshot.",
         "admins",
         _reset,
+        meant=_what_is_reset,
     ),
     Verb(
         Form("answer", ("run", "choice", "reason?"), "/stage answer RUN CHOICE [NOTE]"),
@@ -311,20 +259,9 @@ STAGE = verbs(
         "Stops a run after its present step; `now`: at once, with what it started on the hosts.",
         "admins",
         _abort,
+        meant=the_run("/stage abort", lambda run: run.kind not in ON_PROD),
     ),
-    Verb(
-        Form("lock", ("in?", "reason"), "/stage lock [ENVIRONMENT] REASON"),
-        "No run begins there until it is unlocked; prod too. `/stage lock staging the network is rebuilt`",
-        "admins",
-        _lock,
-    ),
-    Verb(Form("unlock", ("environment?",), "/stage unlock [ENVIRONMENT]"), "Ends a lock.", "admins", _unlock),
-    Verb(
-        Form("attest", ("in?", "reason"), "/stage attest [ENVIRONMENT] REASON"),
-        "Your word that staging is cut off where vCenter cannot tell. `/stage attest staging NSX rule 12 drops it all`",
-        "admins",
-        _attest,
-    ),
+    *LOCKS,
     *INSPECT,
     *DIFFERENCES,
     *MANUAL,

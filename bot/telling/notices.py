@@ -25,10 +25,10 @@ def _buttons(entry: e.Entry) -> tuple[Block, ...]:
         case e.PromotionUnscheduled(release=release, asked=asked) if asked:
             cost = "Its gates are judged again, and then it goes to prod."
             ask = confirmation(f"Promote {release}?", cost, "Promote it")
-            return (button("Promote now", "promote", release, style="primary", confirm=ask),)
+            return (button("Promote now", "promote", f"{release}|{entry.at}", style="primary", confirm=ask),)
         case ApprovalAsked(release=release, plans=plans):
             ask = confirmation(f"Approve {release}?", "It may go to prod then, if every gate is open.", "Approve it")
-            return (button("Approve", "approve", f"{release} {plans[:12]}", style="primary", confirm=ask),)
+            return (button("Approve", "approve", f"{release} {plans[:12]}|{entry.at}", style="primary", confirm=ask),)
         case _:
             return ()
 
