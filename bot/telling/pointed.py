@@ -1,6 +1,19 @@
 """Decides how a difference that somebody must look at reads in a run's thread."""
 
-from bot.line.blocks import Message, context, escape, fitting, line, mentions, moment, person, preformatted, section
+from bot.line.blocks import (
+    EDITABLE,
+    Message,
+    context,
+    cut,
+    escape,
+    fitting,
+    line,
+    mentions,
+    moment,
+    person,
+    preformatted,
+    section,
+)
 from plans.records import Release, Run
 from plans.rule_records import Difference
 
@@ -26,9 +39,10 @@ def difference_reply(run: Run, found: Difference, release: Release | None, asked
         blocks.append(context(said))
         return Message(f"{head}\n{said}", fitting(blocks))
     following = _next(run, found, release)
-    called = f"{mentions(asked)}: " if asked else ""
-    blocks.append(section(f"{called}{following}"))
-    return Message(f"{line(first, 600)}\n{escape(lines)}\n{called}{following}", fitting(blocks))
+    turn = (f"{mentions(asked)}: " if asked else "") + following
+    blocks.append(section(turn))
+    shown = cut(escape(lines), EDITABLE - 602 - len(turn))
+    return Message(f"{line(first, 600)}\n{shown}\n{turn}", fitting(blocks))
 
 
 def _next(run: Run, found: Difference, release: Release | None) -> str:

@@ -269,30 +269,42 @@ def end_reply(
     `ways`: those back from a prod that the run left changed and not in order, where they are known; `standing`: what
     its hooks began and nothing has ended.
     """
-    said = verdict(run)
-    long = spell((datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.at)).total_seconds())
-    following = next_sentence(run, release=release, waits_for=None, until=until)
-    stranding = stranded(run) and release is not None
-    if stranding and settled:
-        following = "nothing here; a later run has taken it on from here."
-    elif stranding and release is not None and ways is not None:
-        following = choices(run, release, ways)
+    following = _following(run, release, until, settled, ways)
     called = mentions(asked)
     turn = f"Next, for {called}" if called else "Next"
-    what = line(title(run, release))
-    head = f"{_mark('ok' if run.verdict == 'passed' else '')} {emphasised(said)}"
     data = _restored(run) + (_nights(trend) if trend else "")
+    loud = still(run, standing)
     blocks = (
-        section(f"{head}\n{what} · run {run.number} · {long}" + (f"\n{data}" if data else "")),
+        _ended(run, release, data),
         section(f"*{turn}:* {following}"),
-        *((section(f"⚠ {loud}"),) if (loud := still(run, standing)) else ()),
+        *((section(f"⚠ {loud}"),) if loud else ()),
         *actions(*(() if settled else _following_buttons(run, release, ways)), *_report(release)),
         context(f"Ledger {seq} · `{digest}`"),
     )
-    text = f"{what}, run {run.number}: {uncapitalised(said)}. It took {long}.{data and f' {data}.'} {turn}: {following}"
-    text += f"\n{loud}" if loud else ""
-    text += f"\nLedger {seq}, head {digest}"
-    return Message(text, blocks, broadcast=run.verdict in ("failed", "errored"))
+    text = f"{line(title(run, release))}, run {run.number}: {uncapitalised(verdict(run))}. It took {_length(run)}."
+    text += f"{data and f' {data}.'} {turn}: {following}" + (f"\n{loud}" if loud else "")
+    foot = f"\nLedger {seq}, head {digest}"
+    broadcast = run.verdict in ("failed", "errored")
+    return Message(cut(text, EDITABLE - len(foot)) + foot, blocks, broadcast=broadcast)
+
+
+def _following(run: Run, release: Release | None, until: datetime | None, settled: bool, ways: Ways | None) -> str:
+    if release is not None and stranded(run):
+        if settled:
+            return "nothing here; a later run has taken it on from here."
+        if ways is not None:
+            return choices(run, release, ways)
+    return next_sentence(run, release=release, waits_for=None, until=until)
+
+
+def _ended(run: Run, release: Release | None, data: str) -> Block:
+    head = f"{_mark('ok' if run.verdict == 'passed' else '')} {emphasised(verdict(run))}"
+    what = f"{line(title(run, release))} · run {run.number} · {_length(run)}"
+    return section("\n".join([head, what, *([data] if data else [])]))
+
+
+def _length(run: Run) -> str:
+    return spell((datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.at)).total_seconds())
 
 
 def _restored(run: Run) -> str:

@@ -16,6 +16,7 @@ from bot.line.blocks import Message, amount, clean, escape, fitting, flat, line,
 from bot.telling import replies
 from bot.telling.cards import RUNGS, emphasised, release_card, run_card, state, uncapitalised
 from bot.telling.notices import notice
+from bot.telling.pointed import difference_reply
 from lab.desk import readable
 from lab.slack.blocks import complaints
 from plans import events as e
@@ -24,6 +25,7 @@ from plans.records import Kept, Run
 from plans.restore_tests import Trend
 from plans.reverting import Ways
 from plans.rule_events import PromotionLeft
+from plans.rule_records import Difference
 
 NASTY = "<!channel> <@U02ADMIN> & ```` <!date^0^{date}|now> \x1b[31mred\x1b[0m \u202e" + '"\\' * 1500
 HASH = "0123456789abcdef" * 4
@@ -531,6 +533,28 @@ def test_what_is_still_drained_is_said_loudly_with_the_line_to_type(scene: Scene
         assert "prod: web, web/2 are STILL DRAINED and it is STILL IN MAINTENANCE. When that is to end, type" in said
         assert 'on runner: QUARTERDECK_HOST=web/2 lb enable "$QUARTERDECK_HOST"' in said
         assert "on runner: monitor resume" in said
+    fits(message)
+
+
+def test_an_end_with_much_to_take_back_can_still_be_edited_and_names_the_ledgers_head(scene: Scene) -> None:
+    stranded(scene)
+    undrain = Hooked(name="Put it back", run="lb enable " + "x&" * 200, at=("runner",))
+    standing = (planned(7, "deploy", *(f"web/{n}" for n in range(30)), step=undrain, takes_back=(3,)),)
+    message = end(scene, 2, ways=Ways(rollback=True), standing=standing)
+    assert len(message.text) <= 4_000
+    assert message.text.endswith(f"\nLedger 123, head {HASH}")
+    assert offered(message)
+    fits(message)
+
+
+def test_a_difference_of_many_lines_can_still_be_edited(scene: Scene) -> None:
+    scene.begins(1)
+    found = Difference(
+        run=1, key="1", fact="hosts", host="web", kind="drift", brief="hosts on web\n" + "<>" * 900, at=""
+    )
+    message = difference_reply(scene.board.run(1), found, None, ("S01ADMINS",))
+    assert len(message.text) <= 4_000
+    assert "/promote outside" in message.text
     fits(message)
 
 
