@@ -17,7 +17,7 @@ from plans.folds import (
     release,
     run,
 )
-from plans.records import Attested, Freeze, Kept, Loaded, Release
+from plans.records import Attested, Due, Freeze, Kept, Loaded, Release
 
 __all__ = ["Changes", "Documents", "apply", "environment", "release", "run"]
 
@@ -25,7 +25,9 @@ __all__ = ["Changes", "Documents", "apply", "environment", "release", "run"]
 def apply(documents: Documents, entry: e.Entry) -> Changes:
     """What `entry` changes in `documents`; they are left as they are. Every record that was ever written folds."""
     change = _FOLDS.get(type(entry.event))
-    return change(documents, entry, entry.event) if change else {}
+    changes = change(documents, entry, entry.event) if change else {}
+    # What is owed already stays owed to the first record that called for it: with its mark it may be in the channel.
+    return {key: new for key, new in changes.items() if key not in documents or not isinstance(new, Due)}
 
 
 def _config_loaded(documents: Documents, entry: e.Entry, event: e.ConfigLoaded) -> Changes:

@@ -11,6 +11,7 @@ from builders import Story, drive, site
 from plans import events as e
 from plans.actions import Action, Outcome, ReadHappenings, ReadLogins, RecallWindow, Record, Window
 from plans.hands import SHOWN, Hand, Happening, LookForHands, Seen, happenings, logins, window
+from plans.records import Due
 from plans.rule_events import HandSeen, HandsUnknown
 
 SINCE = 1_800_000_000
@@ -221,6 +222,14 @@ class TestOnTheBoard:
         assert not run.clean
         assert run.hands == run.unclean == ("a hand on web: ann logged in at 21:00:05 UTC",)
         assert "run/1/hands" in story.outbox
+
+    def test_two_hands_are_one_message_that_the_first_of_them_called_for(self) -> None:
+        """By that record's mark it is found again: the second may have come between the post and the end of the bot."""
+        story = Story().begin()
+        story.tell(HandSeen(run=1, host="web", what="ann logged in"), HandSeen(run=1, host="db", what="bob logged in"))
+        owed = story.documents["outbox", "run/1/hands"]
+        assert isinstance(owed, Due)
+        assert owed.seq == len(story.entries) - 1
 
     def test_what_is_not_known_is_a_caution_and_the_run_stays_clean(self) -> None:
         story = Story().begin().tell(HandsUnknown(run=1, host="web", why="its wtmp: none"))
