@@ -106,11 +106,11 @@ def due(records: list[Record]) -> set[str]:
                 keys.add(_TOLD[kind].format(seq=record["seq"], **data))
         if record["type"] == "escape.closed":
             closed.add(data["escape"])
-    return keys | files_due(records).keys() | _due_of_steps(records)
+    return keys | files_due(records).keys() | _due_of_steps(records) | _due_of_trouble(records)
 
 
 def files_due(records: list[Record]) -> dict[str, str]:
-    """The names of the files that these records call for, by their keys; those of steps that printed nothing aside."""
+    """The names of the files that these records call for, by their keys, but for steps' outputs, which may be empty."""
     return {
         key.format(seq=record["seq"], **record["data"]): name.format(seq=record["seq"], **record["data"])
         for record in records
@@ -178,6 +178,32 @@ def _due_of_steps(records: list[Record]) -> set[str]:
             well[place] |= {data["host"]} if data["outcome"] == "ok" else set()
             if step and step["written"] and step["phase"] != "watch" and len(well[place]) == step["of"]:
                 keys.add(f"run/{data['run']}/step/{data['step']}/{data['attempt']}")
+    return keys
+
+
+def _due_of_trouble(records: list[Record]) -> set[str]:
+    """A step that somebody wrote and that went wrong somewhere is told when it is under way nowhere, and what it
+    printed where it went wrong is shown whole: of at most three hosts."""
+    written: dict[tuple[int, int], bool] = {}
+    there: dict[tuple[int, int], dict[str | None, Record]] = defaultdict(dict)
+    keys = set()
+    for record in records:
+        data = record["data"]
+        if record["type"] == "run.restarted":
+            for gone in [place for place in there if place[0] == data["run"]]:
+                del there[gone]
+        if record["type"] not in ("step.started", "step.finished"):
+            continue
+        place = data["run"], data["step"]
+        there[place][data["host"]] = data
+        if record["type"] == "step.started":
+            written[place] = data["written"] and data["phase"] != "watch"
+            continue
+        outcomes = [each.get("outcome") for each in there[place].values()]
+        if written.get(place) and None not in outcomes and {"failed", "errored", "aborted"} & set(outcomes):
+            reply = f"run/{data['run']}/step/{data['step']}/{max(each['attempt'] for each in there[place].values())}"
+            bad = [each for each in there[place].values() if each["outcome"] in ("failed", "errored") and each["log"]]
+            keys |= {reply, *(f"{reply}/log/{number}" for number, _ in enumerate(bad[:3], 1))}
     return keys
 
 

@@ -209,8 +209,7 @@ def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -
     """Everything that is due was posted, once, after it was on the ledger; and the ledger knows of every post."""
     posted = [(mark["key"], mark["record"], message["ts"]) for message in messages if (mark := mark_of(message))]
     times = Counter(key for key, _, _ in posted)
-    wanted = files_due(records)
-    for key in due(records) - times.keys() - wanted.keys():
+    for key in {key for key in due(records) if "/log/" not in key} - times.keys():
         yield Finding(LOST, f"{key} was never told")
     for run, phase in _phases(story):
         if not any(key.startswith(f"run/{run}/phase/{phase}/") for key in times):
@@ -229,7 +228,8 @@ def _told(records: list[Record], messages: list[dict[str, Any]], story: Story) -
     yield from (Finding(LOST, f"the ledger says that {key} was told; it is not there") for key, _ in noted - there)
     # A file carries no mark; its name is of one attempt of one step on one host. What printed nothing has none.
     files = Counter(file["name"] for message in messages for file in message.get("files", ()))
-    yield from (Finding(LOST, f"the file {name} is not there") for name in wanted.values() if name not in files)
+    wanted = files_due(records).values()
+    yield from (Finding(LOST, f"the file {name} is not there") for name in wanted if name not in files)
     yield from (Finding(TWICE, f"the file {name} is there {count} times") for name, count in files.items() if count > 1)
     if (logs := sum("/log/" in key for key, _ in told)) < len(files):
         yield Finding(LOST, f"{len(files)} files are there, and the ledger knows of {logs}")

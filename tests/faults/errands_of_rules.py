@@ -97,6 +97,7 @@ def _unread(team: Team) -> Iterator[None]:
     ]
     release = released(team)
     for log in kept:
+        log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
         log.symlink_to("/dev/null")
     yield
