@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from bot.line.blocks import line
+from bot.line.blocks import line, person
 from handlers import blocks
 from handlers.deck import Answer, Asked, Deck, Verb
 from handlers.environments import one, stagings
@@ -62,9 +62,9 @@ def _attest(deck: Deck, asked: Asked) -> Answer:
         digest = deck.settings.digest_of_environment(environment)
         attested = IsolationAttested(environment=environment, reason=request.text, covers=latest.doubts, digest=digest)
         before = board.environment(environment).attested
-        said = before and (before.by, before.reason, before.covers, before.digest)
-        if said == (asked.by, attested.reason, attested.covers, attested.digest):
-            message = f"You gave that word for {environment} already, with the same reason."
+        said = before and (before.reason, before.covers, before.digest)
+        if before and said == (attested.reason, attested.covers, attested.digest):
+            message = f"{person(before.by)} gave that word for {environment} already, with the same reason."
             raise Refusal("already_attested", message, "If you looked again, say so in the reason.")
         board.record(asked.by, attested)
     settled = [f"• {line(doubt, 300)}" for doubt in latest.doubts[:12]]
