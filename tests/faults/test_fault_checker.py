@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from faults.accounts import due
 from faults.checker import LOST, ORDER, TWICE, WRONG, Evidence, check
 
 NOON = 1_795_435_200_000
@@ -24,6 +25,7 @@ class Tale:
     posts: list[tuple[int, str, str]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     left: dict[str, Any] = field(default_factory=dict)
 
     def happens(self, of_type: str, /, **data: Any) -> int:
@@ -63,7 +65,7 @@ class Tale:
         return Evidence(
             lines=lines,
             acts=self.acts,
-            messages=posts,
+            messages=[*posts, *({"ts": "9.0", "text": "", "files": [{"name": name}]} for name in self.files)],
             told=[{"text": text} for text in self.told],
             vms={"prod-web": {"snapshots": self.snapshots}, **self.left},
             noted=frozenset({"Do it"}),
@@ -90,12 +92,12 @@ def good() -> Tale:
         if name == "Take a snapshot":
             tale.happens("snapshot.taken", run=1, host="web", snapshot="snapshot-1", name="quarterdeck-ns-run-1")
             tale.snapshots.append({"moid": "snapshot-1", "name": "quarterdeck-ns-run-1", "children": []})
-        return tale.happens("step.finished", **place, outcome=outcome, exit=0)
+        return tale.happens("step.finished", **place, outcome=outcome, exit=0, log="")
 
     step(1, "Take a snapshot", "protect", written=False)
     called.append((len(tale.records) + 1, "run/1/phase/protect/1"))
     called.append((step(2, "Restart it", "deploy", written=True), "run/1/step/2/1"))
-    step(3, "Do it", "deploy", written=True, outcome="failed")
+    called.append((step(3, "Do it", "deploy", written=True, outcome="failed"), "run/1/step/3/1"))
     called.append((tale.happens("run.paused", run=1, step=3, why="it failed", question=1), "run/1/question/1"))
     tale.happens("run.decided", run=1, step=3, choice="retry")
     called.append((step(3, "Do it", "deploy", written=True, attempt=2), "run/1/step/3/2"))
@@ -105,6 +107,9 @@ def good() -> Tale:
         ts = "1.0" if key == "run/1" else f"2.{number:02}"
         tale.posts.append((seq, key, ts))
         tale.happens("message.posted", key=key, channel="C", ts=ts)
+    asked = tale.happens("report.asked", release="R-1", run=1)
+    tale.happens("message.posted", key=f"run/1/report/{asked}/log/1", channel="C", ts="")
+    tale.files.append(f"R-1-{asked}.html")
     return tale
 
 
@@ -188,6 +193,9 @@ DOCTORED: dict[str, tuple[Callable[[Tale], object], str, str]] = {
     "a run that ended twice": (again("run.finished"), TWICE, "run 1 ended 2 times"),
     "a step that ended twice": (again("step.finished", step=4), TWICE, "ended 2 times"),
     "a run that was started twice": (again("run.started"), TWICE, "started twice"),
+    "a file that is not there": (lambda tale: tale.files.clear(), LOST, ".html is not there"),
+    "a file that is not written down": (lambda tale: tale.records.pop(), LOST, "1 files are there"),
+    "a file twice": (lambda tale: tale.files.extend(tale.files), TWICE, ".html is there 2 times"),
     "a message twice": (lambda tale: tale.posts.append((2, "run/1", "9.0")), TWICE, "run/1 was told 2 times"),
     "a snapshot twice": (
         lambda tale: tale.snapshots[0]["children"].append(tale.snapshots[0] | {"moid": "snapshot-2", "children": []}),
@@ -209,6 +217,55 @@ DOCTORED: dict[str, tuple[Callable[[Tale], object], str, str]] = {
     "a clock that went back": (lambda tale: tale.records[5].update(ms=0), ORDER, "the one before it of"),
     "a number that is missing": (lambda tale: tale.records[5].update(seq=7), WRONG, "line 6"),
 }  # fmt: skip
+
+
+def told(*happened: tuple[str, dict[str, Any]]) -> set[str]:
+    """What is owed after these records."""
+    return due([{"seq": seq, "type": kind, "data": data} for seq, (kind, data) in enumerate(happened, 1)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "keys"),
+    [
+        ("escape.recorded", {"escape": "E-1"}, {"notice/1"}),
+        ("approval.asked", {"release": "R-1"}, {"notice/1"}),
+        ("check.assigned", {"run": 3, "step": 4}, {"run/3/assigned/1"}),
+        ("run.reminded", {"run": 3}, {"run/3/reminder/1"}),
+        ("inspection.opened", {"run": 3}, {"run/3/end/log/1"}),
+        ("inspection.entered", {"run": 3}, {"run/3/visit/1"}),
+        ("difference.found", {"run": 3, "key": "schema"}, {"run/3/difference/schema"}),
+        ("week.over", {}, {"digest/1", "digest/1/log/1"}),
+        ("config.loaded", {"changed": []}, set()),
+        ("restore_test.missed", {"environment": "staging"}, set()),
+    ],
+)
+def test_what_is_owed_for_a_record(kind: str, data: dict[str, Any], keys: set[str]) -> None:
+    assert told((kind, data)) == keys
+
+
+def test_an_escape_that_is_closed_again_by_an_interrupted_step_is_told_once() -> None:
+    closed = ("escape.closed", {"escape": "E-1"})
+    assert told(closed, closed) == {"notice/1"}
+
+
+def test_two_hands_in_a_run_are_one_message() -> None:
+    assert told(("hand.seen", {"run": 3, "host": "web"}), ("hand.seen", {"run": 3, "host": "db"})) == {"run/3/hands"}
+
+
+def test_a_lookout_is_told_of_where_it_saw_something() -> None:
+    begun, ended = ("run.started", {"run": 3, "kind": "lookout"}), ("run.finished", {"run": 3, "verdict": "passed"})
+    assert told(begun, ended) == set()
+    found = ("difference.found", {"run": 3, "key": "schema"})
+    assert told(begun, found, ended) == {"run/3", "run/3/difference/schema", "run/3/end"}
+
+
+def test_a_step_that_failed_somewhere_is_told_when_it_is_over_with_all_that_it_printed_there() -> None:
+    place = {"run": 3, "step": 4, "attempt": 1, "phase": "deploy", "written": True, "of": 2}
+    begun = [("step.started", place | {"host": host}) for host in ("web", "db")]
+    bad = ("step.finished", place | {"host": "web", "outcome": "failed", "log": "logs/x"})
+    good = ("step.finished", place | {"host": "db", "outcome": "ok", "log": "logs/y"})
+    assert told(*begun, bad) == set()
+    assert told(*begun, bad, good) == {"run/3/step/4/1", "run/3/step/4/1/log/1"}
 
 
 def test_a_good_story_passes() -> None:
