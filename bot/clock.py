@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -17,11 +18,15 @@ from bot.promotions import Promotions
 from bot.runs import AGAIN, Runs
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
+from plans.quantities import spell
 from plans.records import EnvironmentState, Release
 from plans.rule_events import ChangeOutside, InspectionClosed, InspectionOpened, PromotionForced
 
 LOOK = 30.0
 """Seconds after which the clock is read again: somebody may have set it."""
+
+SET = 60.0
+"""Seconds by which a clock must have been set for a word in the log; less is a correction."""
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +86,21 @@ class Clock:
 
     def _look(self) -> None:
         """APScheduler sleeps until the next time should have come, by the clock as it was when it fell asleep."""
+        now, since = self._board.now(), time.monotonic()
         while not self._stopping.wait(LOOK):
             self._scheduler.wakeup()
+            was, before = now, since
+            now, since = self._board.now(), time.monotonic()
+            self._say_where_it_was_set((now - was).total_seconds() - (since - before))
+
+    def _say_where_it_was_set(self, by: float) -> None:
+        """`by`: seconds that it went on more, or less, than time did."""
+        if by > SET:
+            log.warning(
+                "the clock was put forward by %s, or this machine stood still: what is due now begins", spell(by)
+            )
+        elif by < -SET:
+            log.warning("the clock was put back by %s: what is due waits until it shows the time", spell(-by))
 
     def stop(self) -> None:
         self._stopping.set()

@@ -239,7 +239,8 @@ def mark_reply(run: Run, mark: str) -> Message:
         checks.insert(0, step)
     word = "ok" if ok else "failed"
     late = run.late.get(mark, 0.0)
-    when = f"{line(mark)} after the promotion" + (f" ({spell(late)} late: Quarterdeck was off)" if late >= LATE else "")
+    why = f" ({spell(late)} late: Quarterdeck was off, or its clock was wrong)" if late >= LATE else ""
+    when = f"{line(mark)} after the promotion{why}"
     said = f"Watch of {line(run.environment)}, {when}: {word}"
     bad = [_trouble(step) for step in checks if step.outcome not in ("ok", "skipped")]
     rows = [context("\n".join(_step_row(step) for step in checks[-20:]))] if checks else []

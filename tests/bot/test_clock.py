@@ -1,6 +1,7 @@
 """What becomes due: promotions for later, and stagings that were left for a look."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from plans.events import (
     RunFinished,
     SnapshotTaken,
 )
+from plans.rule_events import InspectionOpened
 
 SOON = timedelta(seconds=0.3)
 
@@ -123,23 +125,63 @@ def test_one_that_was_missed_by_more_than_its_window_is_not_begun(bot: Bot) -> N
     assert bot.runs_of("promotion") == []
 
 
+def is_set(bot: Bot, monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
+    """From here on the machine's clock shows another time, to us and to APScheduler."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + by
+
+    bot.board.now = lambda: datetime.now(UTC) + by
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Wrong)
+
+
+def is_said(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    deadline = time.monotonic() + 20
+    while words not in caplog.text:
+        assert time.monotonic() < deadline, words
+        time.sleep(0.01)
+
+
 def test_a_clock_that_jumps_forward_is_seen_before_the_old_one_would_have_come_round(
-    bot: Bot, monkeypatch: pytest.MonkeyPatch
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     release = bot.rehearsed()
     monkeypatch.setattr("bot.clock.LOOK", 0.05)
     bot.clock.start()
     bot.promotions.schedule(release, datetime.now(UTC) + timedelta(hours=2), by=ADMIN)
-    ahead = timedelta(hours=2, minutes=1)
-
-    class Jumped(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) + ahead
-
-    bot.board.now = lambda: datetime.now(UTC) + ahead
-    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Jumped)
+    is_set(bot, monkeypatch, timedelta(hours=2, minutes=1))
     bot.sees_run("promotion")
+    is_said(caplog, "the clock was put forward by 2 h 1 min")
+
+
+def test_a_jump_past_a_promotions_window_begins_nothing_and_asks(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = bot.rehearsed()
+    monkeypatch.setattr("bot.clock.LOOK", 0.05)
+    bot.clock.start()
+    bot.promotions.schedule(release, datetime.now(UTC) + timedelta(hours=2), by=ADMIN)
+    is_set(bot, monkeypatch, timedelta(hours=9))
+    assert "or its clock was wrong" in bot.sees(PromotionUnscheduled).reason
+    assert bot.runs_of("promotion") == []
+
+
+def test_a_clock_that_is_put_back_again_begins_nothing_twice(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = bot.rehearsed()
+    monkeypatch.setattr("bot.clock.LOOK", 0.05)
+    bot.clock.start()
+    bot.promotions.schedule(release, datetime.now(UTC) + timedelta(hours=2), by=ADMIN)
+    is_set(bot, monkeypatch, timedelta(hours=2, minutes=1))
+    bot.sees_run("promotion")
+    is_said(caplog, "the clock was put forward")
+    is_set(bot, monkeypatch, timedelta(0))
+    is_said(caplog, "the clock was put back by 2 h 1 min")
+    fired = threading.Event()
+    bot.clock._at("after", datetime.now(UTC) + timedelta(seconds=0.1), fired.set)
+    assert fired.wait(20)
+    assert bot.runs_of("promotion") == [ADMIN]
 
 
 def test_a_clock_that_was_put_back_is_waited_for(bot: Bot) -> None:
@@ -188,3 +230,20 @@ def test_a_locked_staging_goes_back_once_it_is_unlocked(bot: Bot) -> None:
     assert bot.runs_of("reset") == []
     bot.board.record(ADMIN, EnvironmentUnlocked(environment="staging"))
     bot.sees_run("reset")
+
+
+@pytest.mark.parametrize("how", ["off", "set"])
+def test_an_inspection_ends_at_once_where_its_end_was_slept_over(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The bot was off then, or the clock was put over it."""
+    monkeypatch.setattr("bot.clock.LOOK", 0.05)
+    bot.rehearsed("failed")
+    hour = timedelta(hours=1)
+    until = datetime.now(UTC) + (hour if how == "set" else -hour)
+    bot.board.record("quarterdeck", InspectionOpened(run=1, environment="staging", until=stamp(until)))
+    bot.clock.start()
+    if how == "set":
+        is_set(bot, monkeypatch, 2 * hour)
+    bot.sees_run("reset")
+    assert bot.runs_of("reset") == ["quarterdeck"]

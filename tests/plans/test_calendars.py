@@ -63,6 +63,8 @@ def test_days_are_written_as_people_write_them(days: str, open_on: str) -> None:
 
 WEEKEND = Freeze(reason="weekend", weekly="fri 16:00 - mon 06:00")
 NIGHT = Freeze(reason="night", weekly="tue 22:00 - tue 23:00")
+SUNDAY = Freeze(reason="sunday", weekly="sat 20:00 - sun 20:00")
+SKIPPED = Freeze(reason="skipped", weekly="sun 01:00 - sun 02:30")
 HOLIDAYS = Freeze(reason="holidays", from_="2026-12-20", until="2027-01-03")
 SALE = Freeze(reason="sale", from_="2026-11-26 18:00", until="2026-11-30 12:00")
 
@@ -74,6 +76,12 @@ SALE = Freeze(reason="sale", from_="2026-11-26 18:00", until="2026-11-30 12:00")
         ([WEEKEND], "2026-11-27 16:00", "weekend", "2026-11-30 06:00"),
         ([WEEKEND], "2026-11-30 05:59", "weekend", "2026-11-30 06:00"),
         ([WEEKEND], "2026-11-30 06:00", None, ""),
+        ([SUNDAY], "2026-10-24 20:00", "sunday", "2026-10-25 20:00"),  # of 25 hours
+        ([SUNDAY], "2026-10-25 19:59", "sunday", "2026-10-25 20:00"),
+        ([SUNDAY], "2026-10-25 20:00", None, ""),
+        ([SUNDAY], "2026-03-29 19:59", "sunday", "2026-03-29 20:00"),  # of 23 hours
+        ([SUNDAY], "2026-03-29 20:00", None, ""),
+        ([SKIPPED], "2026-03-29 03:15", "skipped", "2026-03-29 03:30"),  # 02:30 does not come: it holds no less long
         ([NIGHT], "2026-11-24 22:30", "night", "2026-11-24 23:00"),
         ([NIGHT], "2026-11-25 22:30", None, ""),
         ([HOLIDAYS], "2026-12-19 23:59", None, ""),

@@ -61,6 +61,21 @@ class TestTheNight:
     def test_it_is_the_present_one_until_what_it_may_wait_is_over(self, now: datetime, begins: datetime) -> None:
         assert TEST.night(now, BERLIN) == (begins, begins + 4 * HOUR)
 
+    @pytest.mark.parametrize("at", ["01:59", "02:00", "02:30", "03:00"])
+    @pytest.mark.parametrize("first", ["2026-03-27", "2026-10-23"])
+    def test_each_night_has_one_also_when_the_clocks_change(self, first: str, at: str) -> None:
+        """Looked at every ten minutes from a Friday's noon to Tuesday's."""
+        test = RestoreTest(environment="staging", at=at, within="4h")
+        now, begun = datetime.fromisoformat(f"{first}T12:00:00+00:00"), []
+        for _ in range(4 * 24 * 6):
+            now += timedelta(minutes=10)
+            begins, _ends = test.night(now, BERLIN)
+            runs = [ran(number, at=then.isoformat()) for number, then in enumerate(begun)]
+            if begins <= now and not seen_to(test, begins, runs, ()):
+                begun.append(now)
+        days = [then.astimezone(BERLIN).date().isoformat() for then in begun]
+        assert len(set(days)) == len(days) == 4
+
     @pytest.mark.parametrize(("at", "within"), [("2", "4h"), ("02:00", "24h"), ("02:00", "1d")])
     def test_what_is_no_time_or_lasts_until_the_next_is_refused(self, at: str, within: str) -> None:
         with pytest.raises(ValueError, match=r"time of day|would have begun"):
