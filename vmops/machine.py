@@ -10,8 +10,8 @@ from plans.networks import View
 from vmops import snapshots
 from vmops.networks import cards, label, look, passing, shut
 from vmops.tasks import INFO, OPEN, Say, quiet
-from vmops.transport import Limit, Trouble
-from vmops.vcenter import AnswerLost, Found, Properties, Session, words
+from vmops.transport import Limit, Trouble, Unreachable
+from vmops.vcenter import PATIENCE, AnswerLost, Forgotten, Found, Properties, Session, words
 
 ARRIVING = 15.0
 """Seconds after a lost answer in which the change it was for must show, if it ever arrived."""
@@ -159,7 +159,7 @@ class Machine:
                 except vim.fault.TaskInProgress as busy:  # said at once, or by the task that was refused
                     self._let_end(busy.task, limit, say)
                     continue
-                except vmodl.MethodFault:  # somebody was faster, or a host's word was lost: what it is now tells
+                except (vmodl.MethodFault, Forgotten):  # somebody was faster, or a word was lost: what it is now tells
                     if change.made and (made := change.made(self.look(_POWER, *paths))):
                         return made
                     raise
@@ -185,11 +185,18 @@ class Machine:
     def _arrived(self, change: Change, known: set[str], lost: AnswerLost, limit: Limit) -> vim.Task | None:
         """The task that came of a change whose answer was lost; None where the VM shows that it was made.
 
-        Raises Trouble where neither comes to light.
+        Raises Trouble where neither comes to light; a silence of vCenter's is outlived, as by any wait for a task.
         """
-        arriving = Limit.of(ARRIVING)
+        arriving, patience = Limit.of(ARRIVING), Limit.of(PATIENCE)
         while True:
-            seen = self.look(_POWER, "snapshot", "runtime.consolidationNeeded")
+            try:
+                seen = self.look(_POWER, "snapshot", "runtime.consolidationNeeded")
+            except Unreachable as gone:
+                if not patience.left:
+                    raise Trouble(f"{lost}, and then {gone}; look at the VM, then let the step run again") from gone
+                limit.pause(1.0)
+                arriving = Limit.of(ARRIVING)
+                continue
             for task, info in seen.tasks:
                 if task._moId not in known and change.kind in str(info.get("info.descriptionId")).lower():
                     return task
@@ -206,7 +213,7 @@ class Machine:
         limit.pause(0.1)
         if task is None:
             return limit.pause(1.0)
-        with suppress(vmodl.MethodFault):  # how another's task ends is not ours to judge
+        with suppress(vmodl.MethodFault, Forgotten):  # how another's task ends is not ours to judge
             self._session.wait(task, self.vm, limit, say)
 
     def look(self, *paths: str) -> Seen:

@@ -30,6 +30,9 @@ IDLE = 60
 PATIENCE = 120.0
 """Seconds that a wait for a task outlives vCenter's silence: a restart of its services takes so long."""
 
+SESSIONS = 5
+"""Sessions that may end one after the other while one thing is asked, before vCenter is said to end them at once."""
+
 BROKEN = (OSError, HTTPException, ExpatError, zlib.error)
 """What comes out of pyVmomi where no answer, half an answer or another's answer came."""
 
@@ -43,6 +46,10 @@ log = logging.getLogger(__name__)
 
 class AnswerLost(Lost):
     """A change was sent and no answer came: whether it was made is not known."""
+
+
+class Forgotten(Trouble):
+    """vCenter knows nothing of a task any more: how it ended is seen by what it made, if at all."""
 
 
 class Found(NamedTuple):
@@ -83,28 +90,30 @@ class Session:
         self._shelves: defaultdict[str, list[Any]] = defaultdict(list)
 
     def read(self, ask: Callable[[Content], T]) -> T:
-        """What `ask` finds. It may be asked twice: after a new login, or where the connection was lost."""
-        for last in (False, True):
+        """What `ask` finds. It may be asked again: after a new login, or once where the connection was lost."""
+        lost = False
+        for session in range(SESSIONS + 1):
             content, generation = self._logged_in()
             try:
                 return ask(content)
             except (vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound) as fault:
-                self._ended(fault, generation, last)
+                self._ended(fault, generation, session - lost == SESSIONS - 1)
             except BROKEN as error:
-                if last:
+                if lost:
                     raise self._no_answer(error) from error
+                lost = True
         raise AssertionError
 
     def change(self, do: Callable[[], T]) -> T:
         """What `do` answers. It is called once, and again only where vCenter said that it did nothing for want of a
         login. Raises AnswerLost.
         """
-        for last in (False, True):
+        for session in range(1, SESSIONS + 1):
             _, generation = self._logged_in()
             try:
                 return do()
             except (vim.fault.NotAuthenticated, vmodl.fault.ManagedObjectNotFound) as fault:
-                self._ended(fault, generation, last)
+                self._ended(fault, generation, session == SESSIONS)
             except BROKEN as error:
                 raise AnswerLost(f"{self.name}: its answer was lost: {_cause(error)}") from error
         raise AssertionError
@@ -154,8 +163,8 @@ class Session:
     def wait(self, task: vim.Task, vm: vim.VirtualMachine, limit: Limit, say: Say = quiet) -> Any:
         """Waits until a task of the VM has ended well; its result. `say` is told how far it is.
 
-        Raises the task's own fault; Trouble where the VM asks a question that only a person can answer, the limit is
-        over or vCenter stays silent; Cancelled. Whatever is raised, the task goes on.
+        Raises the task's own fault; Forgotten; Trouble where the VM asks a question that only a person can answer, the
+        limit is over or vCenter stays silent; Cancelled. Whatever is raised, the task goes on.
         """
 
         def look(seconds: int) -> tuple[Properties, Any]:
@@ -168,7 +177,8 @@ class Session:
                         raise Trouble(f"{gone}; what it was told to do goes on there") from gone
                     patience.pause(min(1.0, patience.left))
                 except vmodl.fault.ManagedObjectNotFound as gone:
-                    raise Trouble(f"{self.name} has forgotten the task: how it ended is unknown; look there") from gone
+                    why = f"{self.name} has forgotten the task: how it ended is unknown; look there"
+                    raise Forgotten(why) from gone
 
         return follow(look, limit, say)
 

@@ -228,6 +228,44 @@ def test_a_short_silence_is_outlived_by_a_wait(center: Center, bot: Bot, vm: Mac
     assert center.snapshots() == [RUN]
 
 
+def test_a_task_that_vcenter_forgot_is_told_by_what_it_made(center: Center, bot: Bot, vm: Machine) -> None:
+    center.wire.before("WaitForUpdatesEx", lambda: _forget(center))
+    taken = bot(TAKE)
+    assert taken.ok, taken.reason
+    assert center.snapshots() == [RUN]
+    assert center.wire.count("CreateSnapshot_Task") == 1
+
+
+def test_a_task_that_vcenter_forgot_and_that_shows_nowhere_is_said(center: Center, bot: Bot, vm: Machine) -> None:
+    assert bot(TAKE).ok
+    center.wire.before("WaitForUpdatesEx", lambda: _forget(center))
+    assert "has forgotten the task: how it ended is unknown; look there" in bot(RevertTo(WEB, RUN)).reason
+
+
+def test_anothers_task_that_vcenter_forgot_is_over(center: Center, bot: Bot, vm: Machine) -> None:
+    center.order(Ask("PowerOnVM_Task", SPACE))
+    center.own.PowerOnVM_Task()
+    until(lambda: vm.question)
+    vm.question = None
+    center.wire.before("WaitForUpdatesEx", lambda: _answered_and_forgotten(center, vm))
+    taken = bot(TAKE)
+    assert taken.ok, taken.reason
+
+
+def _answered_and_forgotten(center: Center, vm: Machine) -> None:
+    center.soon(vm.answer)
+    until(lambda: center.power == "poweredOn")
+    _forget(center)
+
+
+def _forget(center: Center) -> None:
+    """As a vCenter that was started again: nothing is known of any task, though each was seen to its end."""
+    assert center.lab
+    infos = center.lab.state.tasks.infos
+    until(lambda: all(info.completeTime for info in infos.values()))
+    center.soon(infos.clear)
+
+
 def _silence(center: Center, vm: Machine) -> None:
     """The VM's question is answered while nobody can be told of anything."""
     until(lambda: vm.question)

@@ -135,6 +135,15 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(
     assert center.snapshots() == wanted.get(method, [TOKEN + "kept"])
 
 
+def test_a_silence_after_a_lost_answer_is_outlived(center: Center, bot: Bot) -> None:
+    center.wire.order("cut after", "CreateSnapshot_Task")
+    center.wire.before("CreateSnapshot_Task", lambda: center.wire.order("503", "RetrievePropertiesEx", 4))
+    taken = bot(TAKE)
+    assert taken.ok, taken.reason
+    assert center.snapshots() == [RUN]
+    assert center.wire.count("CreateSnapshot_Task") == 1
+
+
 @pytest.mark.parametrize("how", ["cut before", "503", "page"])
 def test_a_change_that_never_arrived_is_said_not_repeated(
     center: Center, bot: Bot, how: str, monkeypatch: pytest.MonkeyPatch
@@ -195,6 +204,32 @@ def test_a_session_that_died_is_opened_again_wherever_it_died(center: Center, bo
     assert taken.ok, taken.reason
     assert center.snapshots() == [RUN]
     assert center.wire.count("Login") == 1
+
+
+@pytest.mark.parametrize("method", ["RetrievePropertiesEx", "CreateSnapshot_Task", "WaitForUpdatesEx"])
+def test_sessions_may_die_one_after_the_other(center: Center, bot: Bot, method: str) -> None:
+    die_each_time(center, method, 3)
+    taken = bot(TAKE)
+    assert taken.ok, taken.reason
+    assert center.snapshots() == [RUN]
+
+
+def test_a_vcenter_that_ends_every_session_at_once_is_a_sentence(center: Center, bot: Bot) -> None:
+    die_each_time(center, "RetrievePropertiesEx", 100)
+    assert "ends the session as soon as it has begun" in bot(TAKE).reason
+    center.wire.heal()
+    assert bot(TAKE).ok
+
+
+def die_each_time(center: Center, method: str, times: int) -> None:
+    """Every session ends before each of the next calls of `method` arrives."""
+
+    def die() -> None:
+        center.kill_sessions()
+        if times > 1:
+            die_each_time(center, method, times - 1)
+
+    center.wire.before(method, die)
 
 
 def test_a_vcenter_that_accepts_and_never_answers_is_given_up(
