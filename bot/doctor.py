@@ -53,7 +53,7 @@ def doctor(config: Path, *, as_json: bool) -> int:
 
 
 def _examined(settings: Settings) -> list[Finding]:
-    from bot.examinations import hosts, house, slack, vcenter
+    from bot.examinations import hosts, house, slack, tail, vcenter
     from vmops.hosts import Hosts
 
     centers = vcenter.Centers(settings)
@@ -62,6 +62,7 @@ def _examined(settings: Settings) -> list[Finding]:
     examinations = [
         *house.examinations(settings),
         *slack.examinations(settings),
+        *tail.examinations(settings),
         *vcenter.examinations(settings, centers),
         *hosts.examinations(settings, centers, ways_in),
     ]
