@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.board import Board
 from bot.config import Settings
@@ -116,17 +117,23 @@ class Promotions:
             opened = [gate.code for gate in shut if emergency and gate.code in EMERGENCY_OPENS]
             self._refuse_shut(name, [gate for gate in shut if gate.code not in opened], by)
             event = PromotionForced(release=name, gates=tuple(opened), reason=emergency)
-            if opened and not self._told_before(event, by):
-                self._board.record(by, event)
-            return self._runs.start_at_once("promotion", machines, by=by, environment=prod, release=name)
+            return self._runs.start_at_once(
+                "promotion",
+                machines,
+                by=by,
+                environment=prod,
+                release=name,
+                forced=event.gates,
+                first=partial(self._tell_of, event, by),
+            )
 
-    def _told_before(self, event: PromotionForced, by: str) -> bool:
-        """Whether they said just that, and the bot ended before the promotion began."""
+    def _tell_of(self, event: PromotionForced, by: str) -> None:
+        """Written down, unless they said just that before, and the bot ended before the promotion began."""
         review = next((r for r in self._board.table(Review) if r.subject == event.release), None)
-        if review is None or (review.by, review.what) != (by, forced(event)):
-            return False
         promotions = (r for r in self._board.table(Run) if (r.kind, r.release) == ("promotion", event.release))
-        return all(run.at < review.at for run in promotions)
+        same = review is not None and (review.by, review.what) == (by, forced(event))
+        if event.gates and not (same and review and all(run.at < review.at for run in promotions)):
+            self._board.record(by, event)
 
     def schedule(self, name: str, at: datetime, *, by: str) -> Release:
         """A promotion for later; what only a rehearsal or another package can open refuses it now."""

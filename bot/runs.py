@@ -107,15 +107,19 @@ class Runs:
         by: str,
         environment: str,
         release: str | None,
+        forced: tuple[str, ...] = (),
+        first: Callable[[], None] = lambda: None,
         ending: Run | None = None,
     ) -> Run:
         """As `start`, with the machines' identities known: for a decision that is taken under the board's lock.
 
-        `ending`: a watch that this run puts an end to, once nothing can refuse it any more.
+        `first` is done once nothing can refuse it any more, and `ending`, a watch, put an end to. `forced`: the gates
+        that an emergency opens for it.
         """
         refuse_twice(self.board, kind, environment, release)
         draft = self._draft(kind, by, environment, release)
         number, plan = draft.number, self._materials.plan(draft)
+        first()
         if ending is not None:
             self._end(ending, f"<@{by}> began a {kind}")
         for lookout in giving_way(kind, environment, machines, self.board.table(Run)):
@@ -132,6 +136,7 @@ class Runs:
                 machines=machines,
                 total=len(plan.steps),
                 cautions=self._materials.cautions(environment),
+                forced=forced,
             ),
         )
         close_inspections(self.board, self.board.run(number))

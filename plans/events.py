@@ -53,7 +53,10 @@ class CtlUsed(Event, frozen=True, kw_only=True, tag="ctl.used"):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
-    """`machines` are the identities that the run holds; `total` the number of its steps; `cautions` what weakens it."""
+    """`machines` are the identities that the run holds; `total` the number of its steps; `cautions` what weakens it.
+
+    `forced`: the gates that an emergency opened for it; all others were open.
+    """
 
     run: int
     kind: str
@@ -64,6 +67,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
     machines: tuple[str, ...] = ()
     total: int = 0
     cautions: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
 
 
 class RunAborting(Event, frozen=True, kw_only=True, tag="run.aborting"):

@@ -8,7 +8,6 @@ from plans import events as e
 from plans.board import apply
 from plans.errors import Refusal
 from plans.records import AnyDocument, Key, Release, Run
-from plans.rule_events import PromotionForced
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +62,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class RunEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with all attempts of its steps; `first` and `last` are its first and last records.
-
-    `forced` are the gates that a promotion went past in an emergency; all others were open when it began.
-    """
+    """A run with all attempts of its steps; `first` and `last` are its first and last records."""
 
     run: Run
     attempts: tuple[Attempt, ...]
@@ -75,7 +71,6 @@ class RunEvidence(msgspec.Struct, frozen=True, kw_only=True):
     noted: tuple[Noted, ...]
     first: Link
     last: Link
-    forced: tuple[str, ...] = ()
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +100,6 @@ def evidence(entries: Iterable[e.Entry], name: str) -> Evidence:
     documents: dict[Key, AnyDocument] = {}
     own: list[e.Entry] = []
     of_run: dict[int, list[e.Entry]] = {}
-    forced: dict[int, tuple[str, ...]] = {}
     head = Link(0, "")
     for entry in entries:
         for key, document in apply(documents, entry).items():
@@ -117,8 +111,6 @@ def evidence(entries: Iterable[e.Entry], name: str) -> Evidence:
         number = getattr(entry.event, "run", None)
         if isinstance(entry.event, e.RunStarted) and entry.event.release == name:
             of_run[entry.event.run] = []
-            before = own[-1] if own and own[-1].seq == entry.seq - 1 else None
-            forced[entry.event.run] = before.event.gates if before and isinstance(before.event, PromotionForced) else ()
         if number in of_run:
             of_run[number].append(entry)
         elif getattr(entry.event, "release", None) == name:
@@ -126,9 +118,7 @@ def evidence(entries: Iterable[e.Entry], name: str) -> Evidence:
     release = documents.get(("releases", name))
     if not isinstance(release, Release):
         raise Refusal("no_release", f"The ledger knows no release {name}.", "See: quarterdeck ledger show")
-    runs = [
-        msgspec.structs.replace(_run(documents, number, its), forced=forced[number]) for number, its in of_run.items()
-    ]
+    runs = [_run(documents, number, its) for number, its in of_run.items()]
     return Evidence(release=release, runs=tuple(runs), noted=_all_noted(own), head=head)
 
 

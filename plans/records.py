@@ -148,6 +148,7 @@ class Run(Document, frozen=True, kw_only=True):
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
     `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
     `restored`: when the data that it stands on was restored, by the run `restored_by`; `restores` are its own.
+    `forced` are the gates that an emergency opened for it; all others were open.
     `at` is when somebody started it, `began` when it had to wait for nothing any more. `outline`: of the plan that its
     steps are of.
     `restarts`: why it started over, each time. Its steps are those since then; `spent` are the attempts that each step,
@@ -171,6 +172,7 @@ class Run(Document, frozen=True, kw_only=True):
     machines: tuple[str, ...] = ()
     total: int = 0
     cautions: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
     phase: str = ""
     steps: dict[int, StepRecord] = {}
     outline: str = ""

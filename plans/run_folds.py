@@ -37,6 +37,7 @@ def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> C
         machines=event.machines,
         total=event.total,
         cautions=event.cautions,
+        forced=event.forced,
         quiet=event.kind == "lookout",
     )
     changes: Changes = {("runs", str(new.number)): new}

@@ -18,7 +18,6 @@ from plans import events as e
 from plans.errors import Refusal
 from plans.evidence import evidence
 from plans.gates import Gate
-from plans.rule_events import PromotionForced
 
 DIGEST = "ab" * 32
 EVIL = "<script>alert(1)</script>"
@@ -150,9 +149,8 @@ def test_a_promotion_tells_with_which_gates_it_began(
     board: Board, told: Callable[[], Text], forced: tuple[str, ...], said: str
 ) -> None:
     hand_off(board)
-    if forced:
-        board.record("U02ADMIN", PromotionForced(release="R-1", gates=forced, reason="customers cannot pay"))
-    board.record("U02ADMIN", e.RunStarted(run=1, kind="promotion", release="R-1", environment="prod", plans="p"))
+    started = {"kind": "promotion", "release": "R-1", "environment": "prod", "plans": "p"}
+    board.record("U02ADMIN", e.RunStarted(run=1, forced=forced, **started))
     assert said in told().text
 
 

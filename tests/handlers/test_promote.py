@@ -8,7 +8,11 @@ import pytest
 from deck_room import ADMIN, ADMIN2, DEV, TESTER, DeckRoom
 
 from bot.line.blocks import actions, button
+from bot.material import Materials
+from plans.errors import Refusal
 from plans.events import StepStarted
+from plans.phases import Plan
+from plans.records import Run
 
 
 def test_a_release_that_passed_is_promoted(deck: DeckRoom) -> None:
@@ -207,6 +211,30 @@ def test_an_emergency_goes_past_a_freeze_and_wants_a_review(deck: DeckRoom) -> N
     assert (forced["gates"], forced["reason"], forced["by"]) == (["frozen"], "customers cannot pay", ADMIN)
     assert "R-1 was promoted past frozen" in deck.types(ADMIN2, "/promote review prod well done")
     assert "is on the ledger" in deck.types(ADMIN2, "/promote review R-1 the freeze had a hole")
+
+
+def test_a_promotion_says_by_itself_which_gates_an_emergency_opened(deck: DeckRoom) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote freeze holidays")
+    deck.runs.start("lookout", by="quarterdeck", environment="prod")
+    deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    assert deck.records("run.finished")[-1]["reason"] == "it gave way to a promotion"
+    assert deck.records("run.started")[-1]["forced"] == ["frozen"]
+
+
+def test_an_emergency_in_which_nothing_can_begin_is_not_told(deck: DeckRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    deck.release()
+    deck.rehearsed("R-1")
+    deck.types(ADMIN, "/promote freeze holidays")
+
+    def refused(materials: Materials, run: Run) -> Plan:
+        raise Refusal("unknown_role", "A step is for cache, and this environment has no host of that role.")
+
+    monkeypatch.setattr(Materials, "plan", refused)
+    assert "unknown_role" in deck.types(ADMIN, "/promote R-1 emergency customers cannot pay")
+    assert deck.records("promotion.forced") == []
+    assert "Wanted: none" in deck.types(ADMIN2, "/promote review R-1 it was right")
 
 
 def test_an_emergency_goes_past_nothing_else(deck: DeckRoom) -> None:
