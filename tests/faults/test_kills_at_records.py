@@ -6,6 +6,7 @@ what was drawn before.
 
 import random
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import get_args
 
@@ -44,25 +45,29 @@ def test_every_type_of_record_has_an_errand() -> None:
 @pytest.mark.parametrize("shard", range(SHARDS if WHOLE else 1))
 def test_killed_at_a_record(tmp_path: Path, tally: Tally, seed: int, shard: int) -> None:
     print(f"QUARTERDECK_SEED={seed}, shard {shard}")
-    dice, bad, labs = random.Random(f"{seed}/{shard}"), [], 0
-    left = EVERY[shard::SHARDS] if WHOLE else dice.sample(EVERY, SAMPLE)
-    for kinds in _sharing(left):
-        while kinds:
-            labs += 1
-            with opened(tmp_path / f"lab-{labs}", errands.furnished) as site:
-                AGED.get(kinds[0][0], lambda site: None)(site)
-                as_it_was = {file: file.read_text() for file in site.folder.glob("*.yaml")}
-                findings: list[Finding] = []
-                while kinds and not findings:  # what comes next is not to suffer from it
-                    (kind, point), *kinds = kinds
-                    nth = dice.randint(1, OFTEN.get(kind, 1))
-                    print(f"{point} {kind}, number {nth}", flush=True)
-                    findings = struck(site, kind, nth, point)
-                    for file, text in as_it_was.items():
-                        file.write_text(text)
-                    tally.count(f"the bot killed {WHEN[point]}", 1, findings)
-                    bad += [f"{point} {kind}, number {nth}: {found.kind}: {found.what}" for found in findings]
+    dice, labs, bad = random.Random(f"{seed}/{shard}"), count(1), []
+    for draws in _sharing(EVERY[shard::SHARDS] if WHOLE else dice.sample(EVERY, SAMPLE)):
+        while draws:
+            with opened(tmp_path / f"lab-{next(labs)}", errands.furnished) as site:
+                AGED.get(draws[0][0], lambda site: None)(site)
+                bad += _until_one_is_found(site, draws, dice, tally)
     assert not bad, "\n".join([f"QUARTERDECK_SEED={seed}", *bad])
+
+
+def _until_one_is_found(site: Site, draws: list[tuple[str, str]], dice: random.Random, tally: Tally) -> list[str]:
+    """Takes the draws one by one, and leaves those that come after a finding: they are not to suffer from it."""
+    as_it_was = {file: file.read_text() for file in site.folder.glob("*.yaml")}
+    while draws:
+        kind, point = draws.pop(0)
+        nth = dice.randint(1, OFTEN.get(kind, 1))
+        print(f"{point} {kind}, number {nth}", flush=True)
+        findings = struck(site, kind, nth, point)
+        tally.count(f"the bot killed {WHEN[point]}", 1, findings)
+        if findings:
+            return [f"{point} {kind}, number {nth}: {found.kind}: {found.what}" for found in findings]
+        for file, text in as_it_was.items():
+            file.write_text(text)
+    return []
 
 
 def _sharing(draws: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
