@@ -57,10 +57,14 @@ Answerer = Callable[[Peer, str, Callable[[], bool]], Reply]
 
 
 def typed(words: Sequence[str]) -> str:
-    """The words of a command line as one line; an archive that lies here by its whole path."""
+    """The words of a command line as one line; an archive that lies here by its whole path.
+
+    What the shell took for one word stays one, but for the last, which may be a reason.
+    """
     if words[0] == "handoff" and words[1:2] and words[1].endswith((".zip", ".gz", ".tgz")) and Path(words[1]).is_file():
         words = [words[0], f'"{Path(words[1]).absolute()}"', *words[2:]]
-    return " ".join(words)
+    *names, last = words
+    return " ".join([*(f'"{name}"' if " " in name and '"' not in name else name for name in names), last])
 
 
 def watched(words: Sequence[str]) -> int | None:

@@ -1,5 +1,6 @@
 """Decides who may do what: the configured roles, checked against what Slack says of each person."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -79,16 +80,18 @@ class Roles:
             return self._users.get(user, wait=not self._is_vouched_for(user))
         except Refusal:
             if self._is_vouched_for(user):
-                return True
+                return self._users.last(user) is not False
             raise
 
     def vouch(self, user: str) -> bool:
         """Takes the word of the bot's own host that this person is there; whether it was news.
 
         It says who somebody is, and gives no role: the configuration does, by that person's id. Whom it only lists by
-        a group has no role until Slack tells who is in it.
+        a group has no role until Slack tells who is in it. Slack has the last word, and is waited for the first time.
         """
         news = not self._is_vouched_for(user)
+        with contextlib.suppress(Refusal):
+            self._users.get(user, wait=news)
         self._vouched[user] = self._now() + VOUCHED
         return news
 
@@ -194,6 +197,12 @@ class Remembered(Generic[V]):
                 "Try again in a moment.",
             )
         return found[1]
+
+    def last(self, key: str) -> V | None:
+        """The last answer, however old; None where there never was one."""
+        with self._lock:
+            found = self._known.get(key)
+        return found[1] if found else None
 
     def _younger_than(self, seconds: float, key: str) -> tuple[float, V] | None:
         with self._lock:

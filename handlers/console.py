@@ -54,7 +54,7 @@ class Console:
                 return verb.do(self._deck, self._reception.taken(verb, asked, typed))
             return self._lined_up(verb, asked, typed, peer, gone)
 
-        return self._bounded(typed, work, begun=not verb.at_once)
+        return self._bounded(typed, lambda: _by_id(user, work), begun=not verb.at_once)
 
     def _lined_up(self, verb: Verb, asked: Asked, typed: str, peer: Peer, gone: Callable[[], bool]) -> Answer:
         """The answer of a worker. The ledger has first that it came from here: what it does follows that."""
@@ -93,3 +93,14 @@ class Console:
     def _reply(self, code: int, answer: Answer) -> Reply:
         told = self._reception.outward(answer or Message(""))
         return Reply(code, readable(told["text"], told["blocks"]))
+
+
+def _by_id(user: str, work: Callable[[], Answer]) -> Answer:
+    """The answer, or what helps here where only Slack knows whether somebody may."""
+    try:
+        return work()
+    except Refusal as refusal:
+        if refusal.code != "roles_unknown":
+            raise
+        hint = f"Without Slack whoever the configuration lists by id may: an admin adds {user} to a role under roles:."
+        raise Refusal(refusal.code, refusal.message, hint) from None

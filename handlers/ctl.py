@@ -42,7 +42,8 @@ def read(typed: str, around: Surroundings) -> tuple[Verb, Request]:
         request = parse(f"/{command}", forms(SLASHED[command]), rest, around)
         return SLASHED[command][request.verb], request
     request = parse(called("").strip(), forms(CTL), typed, around)
-    return CTL[request.verb], request
+    of_release = request.verb in ("check", "abort") and request.release
+    return (PROMOTE if of_release else CTL)[request.verb], request
 
 
 # What is going on, in full: nobody sees the threads.
@@ -100,20 +101,7 @@ def _history(deck: Deck, asked: Asked) -> Answer:
     return Message("", tuple(block for message in told for block in message.blocks))
 
 
-# Verbs of two commands that are one here.
-
-
-def _check(deck: Deck, asked: Asked) -> Answer:
-    return (PROMOTE if asked.request.release else STAGE)["check"].do(deck, asked)
-
-
-def _checker(deck: Deck, user: str, request: Request) -> str:
-    return EVERYBODY if request.release else "admins"
-
-
 def _abort(deck: Deck, asked: Asked) -> Answer:
-    if asked.request.release:
-        return PROMOTE["abort"].do(deck, asked)
     return stop(deck, asked, called("abort"))
 
 
@@ -126,6 +114,14 @@ def _short(command: str, verb: str) -> Verb:
     row = SLASHED[command][verb]
     usage = row.form.usage.removeprefix(f"/{command} ")
     return replace(row, form=Form(verb, row.form.takes, called(usage)))
+
+
+_OWN = ("status", "run", "answer", "abort", "reset", "check", "history", "help", "")
+
+
+def _alone(command: str) -> list[str]:
+    """The verbs of a command that no other one has, but for those that stand here by themselves."""
+    return [verb for verb in SLASHED[command] if verb not in _OWN]
 
 
 CTL = verbs(
@@ -149,22 +145,10 @@ CTL = verbs(
     Verb(
         Form("check", ("checkable?",), called("check [ENVIRONMENT|R-1]")),
         "Is staging fit for a rehearsal? Of a release: every gate of its promotion.",
-        _checker,
-        _check,
+        "admins",
+        STAGE["check"].do,
     ),
-    _short("promote", "rollback"),
-    _short("promote", "revert"),
-    _short("promote", "leave"),
-    _short("promote", "approve"),
-    _short("promote", "defective"),
-    _short("promote", "freeze"),
-    _short("promote", "unfreeze"),
-    _short("stage", "lock"),
-    _short("stage", "unlock"),
-    _short("stage", "attest"),
-    _short("handoff", "list"),
-    _short("handoff", "show"),
-    _short("handoff", "withdraw"),
+    *(_short(command, verb) for command in ("promote", "stage", "handoff") for verb in _alone(command)),
     Verb(Form("history", (), called("history")), "The runs so far.", EVERYBODY, _history, at_once=True),
     Verb(
         Form("help", ("reason?",), called("help")),

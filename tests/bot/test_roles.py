@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 
 from bot import config
-from bot.roles import VOUCHED, Roles, is_member
+from bot.roles import USERS_KEPT, VOUCHED, Roles, is_member
 from plans.errors import Refusal
 
 HOME: dict[str, Any] = {"id": "U1", "team_id": "T1", "deleted": False, "is_bot": False}
@@ -270,7 +270,18 @@ def test_slacks_no_weighs_more_than_the_hosts_word(slack: Slack, time: Time) -> 
 def test_who_is_vouched_for_does_not_wait_for_slack(slack: Slack, time: Time) -> None:
     ours = roles(slack, time, admins=("U1",))
     slack.users["U1"] = HOME | {"is_restricted": True}
-    ours.vouch("U1")
     with slack.hangs():
+        ours.vouch("U1")
         assert ours.allowed("U1", "admins")
     wait_until(lambda: not ours.allowed("U1", "admins"))
+
+
+def test_slack_is_asked_before_the_hosts_word_is_taken_and_its_no_does_not_grow_old(slack: Slack, time: Time) -> None:
+    ours = roles(slack, time, admins=("U1",))
+    slack.users["U1"] = HOME | {"is_restricted": True}
+    ours.vouch("U1")
+    assert not ours.allowed("U1", "admins")
+    time.now += USERS_KEPT
+    with slack.hangs():
+        ours.vouch("U1")
+        assert not ours.allowed("U1", "admins")
