@@ -2,37 +2,46 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
+
+from doors import FORGIVING, PASSING, Doors
 
 from bot.board import Board
 from plans import events as e
-from plans.engine import RESTARTS, STAGING, TRIES
-from plans.environment import Policy
+from plans import rule_events as r
 from plans.phases import Plan, Planned
-from plans.records import Freeze, Run
-from plans.rule_records import Approval
+from plans.records import Run
 
-Attempt = tuple[int, int, str | None, int]
-"""Run, step, host, attempt."""
+Begun = tuple[int, int, str]
+"""Run, step, host: of one life of the run, which ends where it starts over."""
 
-EFFECTS = (e.RunStarted, e.RunAborting, e.RunDecided, e.PromotionScheduled, e.PromotionUnscheduled)
+EFFECTS = (e.RunStarted, e.RunAborting, e.RunDecided, e.PromotionScheduled, e.PromotionUnscheduled, r.PromotionForced)
 """Records of what somebody asked for and got."""
+
+STAGING = ("rehearsal", "check", "restore_test", "reset")
 
 
 class Witness:
     """Hears every record of a board, over its restarts. `plan_of`: the plan of a run; `harmless`: whether a step may
     be done again without anybody being asked."""
 
-    def __init__(self, policy: Policy, plan_of: Callable[[Run], Plan], harmless: Callable[[Planned], bool]) -> None:
+    def __init__(self, doors: Doors, plan_of: Callable[[Run], Plan], harmless: Callable[[Planned], bool]) -> None:
         self.effects = 0
-        self._policy = policy
+        self._doors = doors
         self._plan_of = plan_of
         self._harmless = harmless
-        self._begun: set[Attempt] = set()
-        self._ended: set[Attempt] = set()
-        self._retried: Counter[tuple[int, int]] = Counter()
+        self._tries: Counter[Begun] = Counter()
+        self._allowed: Counter[tuple[int, int]] = Counter()
+        self._attempts: set[tuple[int, int, str, int]] = set()
+        self._under_way: set[tuple[int, int, str, int]] = set()
+        self._names: dict[tuple[int, int], tuple[str, str]] = {}
+        self._asked: set[tuple[int, int]] = set()
+        self._answered: set[tuple[int, int]] = set()
+        self._stopping: set[int] = set()
+        self._restarts: Counter[int] = Counter()
+        self._looked_at: dict[str, int] = {}
+        self._forced: tuple[str, str, frozenset[str]] | None = None
         self._over: dict[int, Run] = {}
-        self._unclean: dict[int, tuple[str, ...]] = {}
         self._told: set[str] = set()
         self._board: Board
 
@@ -40,86 +49,141 @@ class Witness:
         self._board = board
         board.listeners.append(self._hear)
 
+    def lost(self) -> None:
+        """The bot was killed: what it had only begun to write down, nobody waits for."""
+        self._forced = None
+
+    @property
+    def inspected(self) -> dict[str, int]:
+        """Environments that are open for a look, with the run that left them so."""
+        return self._looked_at
+
     def _hear(self, entry: e.Entry) -> None:
         self.effects += isinstance(entry.event, EFFECTS)
+        self._hear_of_doors(entry)
         match entry.event:
             case e.RunStarted() as started:
                 self._alone(started)
-                if started.kind == "promotion":
-                    self._gates_were_open(started, entry)
             case e.StepStarted() as started:
                 self._once(started)
             case e.StepFinished(run=run, step=step, host=host, attempt=attempt):
-                assert (run, step, host, attempt) in self._begun - self._ended
-                self._ended.add((run, step, host, attempt))
-            case e.RunDecided(run=run, step=step, choice="retry"):
-                self._retried[run, step] += 1
+                self._under_way.remove((run, step, host or "", attempt))
+            case e.RunPaused(run=run, question=question):
+                assert (run, question) not in self._asked
+                self._asked.add((run, question))
+            case e.RunDecided() as decided:
+                self._answer(decided, entry.by)
+            case e.RunAborting(run=run):
+                self._stopping.add(run)
             case e.RunRestarted(run=run):
-                assert self._board.run(run).kind in STAGING
-                assert len(self._board.run(run).restarts) <= RESTARTS
-            case e.RunFinished(run=run, verdict=verdict, clean=clean):
-                assert run not in self._over, "it had ended"
-                assert verdict in ("passed", "failed", "errored", "aborted")
-                assert clean == self._board.run(run).clean
-                self._over[run] = self._board.run(run)
+                self._starts_over(run)
+            case r.InspectionOpened(run=run, environment=environment):
+                known = self._doors.runs[run]
+                assert (known.started.kind, known.verdict) == ("rehearsal", "failed")
+                self._looked_at[environment] = run
+            case r.InspectionClosed(environment=environment):
+                del self._looked_at[environment]
+            case e.RunFinished() as finished:
+                self._ends(finished)
             case e.MessagePosted(key=key):
                 assert key not in self._told, "it was told already"
                 self._told.add(key)
+        self._doors.hear(entry)
         self._what_is_over_stays()
 
-    def _alone(self, started: e.RunStarted) -> None:
-        same = [
-            run
-            for run in self._board.table(Run)
-            if run.active
-            and (run.kind, run.environment, run.release) == (started.kind, started.environment, started.release)
-        ]
-        assert len(same) == 1, "the same was started twice"
+    def _hear_of_doors(self, entry: e.Entry) -> None:
+        """Nothing begins on prod that its gates, or an admin's word in an emergency, do not let through."""
+        now = datetime.fromisoformat(entry.at)
+        match entry.event:
+            case e.PromotionRefused(release=name, gates=gates):
+                shut = self._doors.shut(name, entry.by, now)
+                assert shut, "it was refused, and nothing was shut"
+                assert frozenset(gates) in (shut, shut - PASSING, shut - FORGIVING)
+            case r.PromotionForced(release=name, gates=gates):
+                assert frozenset(gates) == self._doors.shut(name, entry.by, now)
+                assert frozenset(gates) <= FORGIVING
+                self._forced = (name, entry.by, frozenset(gates))
+                return
+            case e.RunStarted(kind="promotion", release=name):
+                shut = self._doors.shut(name or "", entry.by, now)
+                assert not shut or self._forced == (name, entry.by, shut), shut
+            case e.RunFinished(reason=reason) if "gave way" in reason:
+                return
+            case _:
+                assert self._forced is None, "an emergency was told of, and nothing came of it"
+        self._forced = None
 
-    def _gates_were_open(self, started: e.RunStarted, entry: e.Entry) -> None:
-        board, now = self._board, datetime.fromisoformat(entry.at)
-        release = board.release(started.release or "")
-        assert release.rehearsal is not None
-        rehearsal = board.run(release.rehearsal)
-        assert (rehearsal.kind, rehearsal.release) == ("rehearsal", release.id)
-        assert (rehearsal.verdict, rehearsal.clean, rehearsal.plans) == ("passed", True, started.plans)
-        assert now - datetime.fromisoformat(rehearsal.finished) <= timedelta(days=7)
-        assert (release.withdrawn, release.defective) == (None, None)
-        assert board.environment(started.environment).locked is None
-        assert entry.by != release.by
-        for freeze in board.table(Freeze):
-            assert freeze.until is not None
-            assert datetime.fromisoformat(freeze.until) <= now
-        of = (a for a in board.table(Approval) if a.release == release.id and a.digest == release.digest)
-        approved = {who for approval in of if approval.plans == started.plans for who in approval.given}
-        assert len(approved - {entry.by, release.by}) >= self._policy.approvals
-        others = [run for run in board.table(Run) if run.holds and run.environment == started.environment]
-        assert [run.number for run in others] == [started.run]
-        on_prod = board.environment(started.environment).deployed.get("webshop", ())[-1:]
-        assert all(board.release(name).number <= release.number for name in on_prod)
+    def _alone(self, started: e.RunStarted) -> None:
+        """The same never goes on twice, and whoever only looks gives way."""
+        assert started.run not in self._doors.runs
+        going = [known.started for known in self._doors.runs.values() if not known.verdict]
+        what = (started.kind, started.environment, started.release)
+        assert what not in [(one.kind, one.environment, one.release) for one in going], "the same was started twice"
+        for one in going:
+            shared = one.environment == started.environment or set(one.machines) & set(started.machines)
+            assert one.kind != "lookout" or started.kind == "lookout" or not shared
 
     def _once(self, started: e.StepStarted) -> None:
-        """Nothing is done twice: a step is begun again where somebody said so, where it does no harm, or on staging
-        after everything was reverted."""
-        run = self._board.run(started.run)
-        attempt = (run.number, started.step, started.host, started.attempt)
-        assert run.active
-        assert attempt not in self._begun
-        self._begun.add(attempt)
-        step = next(step for step in self._plan_of(run).steps if step.number == started.step)
-        by_itself = TRIES - 1 if self._harmless(step) else 0
-        tries = (1 + len(run.restarts)) * (1 + by_itself + self._retried[run.number, started.step])
-        assert started.attempt <= tries
-        for other in self._board.table(Run):
-            shared = other.environment == run.environment or set(other.machines) & set(run.machines)
-            if other.number != run.number and shared and other.holds and run.holds:
-                assert not other.begun, (run.number, other.number)
+        """Nothing is done twice: a step is begun again where a person said so, where it does no harm, or on staging
+        after everything was reverted; never where it was done; and never under another name."""
+        number, host = started.run, started.host or ""
+        attempt = (number, started.step, host, started.attempt)
+        run = self._doors.runs[number]
+        assert not run.verdict
+        assert number not in self._stopping, "it is being stopped"
+        assert attempt not in self._attempts
+        self._attempts.add(attempt)
+        self._under_way.add(attempt)
+        named = self._names.setdefault((number, started.step), (started.phase, started.name))
+        assert named == (started.phase, started.name), "another step has its number"
+        assert run.outcomes.get((started.step, host)) not in ("ok", "skipped", ""), "it was done, or is under way"
+        step = next(s for s in self._plan_of(self._board.run(number)).steps if s.number == started.step)
+        self._tries[number, started.step, host] += 1
+        by_itself = 2 if self._harmless(step) else 0
+        allowed = 1 + self._allowed[number, started.step]
+        assert self._tries[number, started.step, host] <= allowed * (1 + by_itself)
+        assert run.started.environment not in self._looked_at, "somebody may still look at it"
+        self._nobody_else_is_there(number)
+
+    def _nobody_else_is_there(self, number: int) -> None:
+        here = self._doors.runs[number]
+        for other, known in self._doors.runs.items():
+            shared = known.started.environment == here.started.environment
+            shared = shared or bool(set(known.started.machines) & set(here.started.machines))
+            if other != number and shared and known.holds and here.holds:
+                assert not known.outcomes, (number, other)
+                assert not self._restarts[other], (number, other)
+
+    def _answer(self, decided: e.RunDecided, by: str) -> None:
+        """Each question is answered once, by a person."""
+        assert by.startswith("U")
+        question = (decided.run, decided.question)
+        assert question in self._asked - self._answered
+        self._answered.add(question)
+        if decided.choice in ("retry", "undrain"):
+            self._allowed[decided.run, decided.step] += 1
+
+    def _starts_over(self, number: int) -> None:
+        assert self._doors.runs[number].started.kind in STAGING
+        self._restarts[number] += 1
+        assert self._restarts[number] <= 2
+        for counted in (self._tries, self._allowed):
+            for key in [key for key in counted if key[0] == number]:
+                del counted[key]
+
+    def _ends(self, finished: e.RunFinished) -> None:
+        number, known = finished.run, self._doors.runs[finished.run]
+        assert not known.verdict, "it had ended"
+        assert finished.verdict in ("passed", "failed", "errored", "aborted")
+        assert finished.clean is not known.tainted
+        assert finished.verdict == "passed" or finished.reason, "it does not say why"
+        going = {attempt for attempt in self._under_way if attempt[0] == number}
+        assert finished.verdict in ("errored", "aborted") or not going, "a step that began has no end"
+        self._under_way -= going
+        self._over[number] = self._board.run(number)
 
     def _what_is_over_stays(self) -> None:
-        for run in self._board.table(Run):
-            before = self._unclean.get(run.number, ())
-            assert run.unclean[: len(before)] == before, "clean again"
-            self._unclean[run.number] = run.unclean
-            if over := self._over.get(run.number):
-                assert (run.verdict, run.reason, run.finished) == (over.verdict, over.reason, over.finished)
-                assert (run.steps, run.unclean, run.open) == (over.steps, over.unclean, ())
+        for number, over in self._over.items():
+            run = self._board.run(number)
+            assert (run.verdict, run.reason, run.finished) == (over.verdict, over.reason, over.finished)
+            assert (run.steps, run.unclean, run.open) == (over.steps, over.unclean, ())
