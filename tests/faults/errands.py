@@ -1,15 +1,25 @@
 """Decides what brings each type of record onto the ledger: an errand of the people's, for a bot that dies of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from faults import errands_of_rules, errands_of_the_clock, scenes
 from faults.harness import Site
-from faults.means import configured, does, fresh, passed, reason, rehearsed, released, ruled, tomorrow, usual, waiting
+from faults.means import (
+    Errand,
+    configured,
+    does,
+    fresh,
+    passed,
+    reason,
+    rehearsed,
+    released,
+    ruled,
+    tomorrow,
+    usual,
+    waiting,
+)
 from faults.people import DEVELOPER, Team
-
-Errand = Callable[[Team], Iterator[None]]
-"""What comes before its `yield` is done by a bot that nobody kills, what comes after it by one that is doomed."""
 
 CLONED = "staging-db"
 

@@ -1,12 +1,12 @@
 """Decides the errands around a deployment: what a rehearsal points out, who agrees, who looks in, what went past."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from faults.harness import Site
-from faults.means import configured, does, passed, reason, rehearsed, released, ruled, tested, tomorrow, waiting
+from faults.means import Errand, configured, does, passed, reason, rehearsed, released, ruled, tested, tomorrow, waiting
 from faults.people import ADMIN, DEVELOPER, OTHER_ADMIN, TESTER, Team
 
 from lab import logins
@@ -283,7 +283,7 @@ def _payment(team: Team) -> Iterator[None]:
     assert {each["data"]["how"] for each in team.site.book.of("escape.closed", escape=name)} == {"check"}
 
 
-ERRANDS: dict[str, Callable[[Team], Iterator[None]]] = {
+ERRANDS: dict[str, Errand] = {
     "difference.found": _difference,
     "difference.disposed": _disposal,
     "waiver.given": _waiver,

@@ -2,24 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from faults.harness import Site
-from faults.means import clock, configured, does, passed, reason, released, ruled, tested
+from faults.means import Errand, clock, configured, does, passed, reason, released, ruled, tested
 from faults.people import ADMIN, Team
 
 from bot.ledger import Ledger, Tail
 from plans.rule_events import ChangeOutside
 
 SOON = 8
-"""Seconds within which a bot has begun, and has written down what it was told."""
+"""Seconds within which a bot has usually begun, and has written down what it was told."""
 
 
-def _told_of(team: Team, change: Callable[[dict[str, Any]], object]) -> None:
-    """A bot has begun with that configuration, and is dead again."""
-    configured(team, change)
-    team.begin()
-    team.site.kill()
+def _due_soon(team: Team, change: Callable[[dict[str, Any], datetime], object]) -> None:
+    """A bot has begun with a configuration that wants something at a time, and was dead before that came."""
+    at = clock(team.site, 0)
+    while at <= clock(team.site, 0):
+        at = clock(team.site, SOON).replace(microsecond=0)
+        configured(team, partial(change, at=at))
+        team.begin()
+        team.site.kill()
 
 
 def _comes(team: Team, kind: str, before: int) -> None:
@@ -28,10 +32,12 @@ def _comes(team: Team, kind: str, before: int) -> None:
     assert len(team.site.book.of(kind)) == before + 1
 
 
+def _digested(config: dict[str, Any], at: datetime) -> None:
+    config["policy"]["digest"] = f"{at:%a %H:%M:%S}".lower()
+
+
 def _week(team: Team) -> Iterator[None]:
-    at = clock(team.site, SOON)
-    digest = f"{at:%a %H:%M:%S}".lower()
-    _told_of(team, lambda config: config["policy"].update(digest=digest))
+    _due_soon(team, _digested)
     before = len(team.site.book.of("week.over"))
     yield
     _comes(team, "week.over", before)
@@ -45,8 +51,7 @@ def _no_test(team: Team) -> Iterator[None]:
     """Staging is locked when its backups are to be tested."""
     why = reason(team)
     does(team, f"/stage lock staging {why}", "environment.locked", reason=why)
-    at = clock(team.site, SOON)
-    _told_of(team, lambda config: _tested(config, at))
+    _due_soon(team, _tested)
     before = len(team.site.book.of("restore_test.missed"))
     yield
     _comes(team, "restore_test.missed", before)
@@ -57,8 +62,7 @@ def _no_test_for_long(team: Team) -> Iterator[None]:
     """The last that was restored is older than the policy allows."""
     configured(team, lambda config: config["environments"]["staging"].update(restore_max_age="1ms"))
     passed(team, "/stage check staging", "check")
-    at = clock(team.site, 3600)
-    configured(team, lambda config: _tested(config, at))
+    configured(team, partial(_tested, at=clock(team.site, 3600)))
     ruled(team, restore_test_max_age="1s")
     before = len(team.site.book.of("restore_test.overdue"))
     yield
@@ -94,7 +98,7 @@ def _changed_days_ago(site: Site) -> None:
     ledger.close()
 
 
-ERRANDS: dict[str, Callable[[Team], Iterator[None]]] = {
+ERRANDS: dict[str, Errand] = {
     "week.over": _week,
     "restore_test.missed": _no_test,
     "restore_test.overdue": _no_test_for_long,

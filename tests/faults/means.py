@@ -1,6 +1,6 @@
 """Touches a lab as several errands do: makes releases, sees runs through, types until something is on the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from faults import scenes
 from faults.accounts import Record
 from faults.harness import Site, package
 from faults.people import ADMIN, Team
+
+Errand = Callable[[Team], Iterator[None]]
+"""What comes before its `yield` is done by a bot that nobody kills, what comes after it by one that is doomed."""
 
 
 def usual(site: Site) -> tuple[dict[str, Any], ...]:
