@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 RATES = {"chat.postMessage": Rate(1.0, 10), "chat.update": Rate(60 / 45, 5), "conversations": Rate(60 / 45, 10)}
 """Within Slack's: a post a second a channel with a short burst, 50 edits a minute for all runs together, 50 looks."""
 
+IN_A_ROW = 5
+"""Posts after which an edit goes first: where Slack is slow, a post may be made all the time."""
+
 ASK = 300.0
 """Seconds without anything to tell after which Slack is asked whether it still could be."""
 
@@ -77,7 +80,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._looks: dict[str, tuple[tuple[Post, ...], Look]] = {}
         self._shown: dict[str, Message] = {}
-        self._losses = 0
+        self._losses = self._in_a_row = 0
         self._ask_at = 0.0
         self._refused: dict[str, str] = {}
 
@@ -181,9 +184,9 @@ class Publisher:
             method = _LOOK if post.key in self._outbox.unsure else _UPLOAD
             act = partial(self._look if post.key in self._outbox.unsure else self._upload, post)
             found.append((pace.wait(_SLACK, method, post.key), act))
-        for key in edits_in_order(self._outbox.editable(), self._board.table(Run)):
-            found.append((pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)))
-        return found
+        stale = edits_in_order(self._outbox.editable(), self._board.table(Run))
+        edits = [(pace.wait(_SLACK, _EDIT, key), partial(self._edit, key)) for key in stale]
+        return [*edits, *found] if self._in_a_row >= IN_A_ROW else [*found, *edits]
 
     def _tell(self, post: Post) -> None:
         thread = self._outbox.ts(post.under) if post.under else None
@@ -191,6 +194,7 @@ class Publisher:
             return self._outbox.again(post.under)
         message = self._drafts.first(post)
         self._pace.spend(_POST)
+        self._in_a_row += 1
         match self._channel.post(message, _mark(post), thread):
             case Sent(ts):
                 if changes(post.key):
@@ -264,6 +268,7 @@ class Publisher:
         if message == self._shown.get(key):
             return
         self._pace.spend(_EDIT)
+        self._in_a_row = 0
         match self._channel.edit(message, ts):
             case Sent():
                 self._shown[key] = message

@@ -70,6 +70,42 @@ def test_of_two_open_questions_the_one_that_has_less_before_it_is_told_first(tea
     assert team.card(1).replies[-1].buttons
 
 
+def test_where_slack_is_slow_cards_do_not_wait_for_all_messages(team: Team) -> None:
+    """An answer takes longer than Slack wants between two posts: there is always one that may be made."""
+    scene = team.scene
+    scene.hands_off()
+    for run in (1, 2, 3, 4):
+        scene.begins(run)
+    team.tells()
+    for run in (1, 2, 3, 4):
+        works(scene, run, 15)
+        scene.starts(run, 16, "deploy", "Migrate", "web")
+    for _ in range(24):
+        assert team.publisher.turn() == 0.0
+        team.waits(1.2)
+    assert all("“Migrate” on web" in team.card(run).text for run in (1, 2, 3, 4))
+
+
+def test_four_busy_runs_share_slacks_rates_and_end_with_true_cards(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    for run in (1, 2, 3, 4):
+        scene.begins(run)
+    for _ in range(25):
+        for run in (1, 2, 3, 4):
+            works(scene, run, 1)
+        team.turns(4)
+    for run in (1, 2, 3, 4):
+        scene.finishes(run, "passed")
+    ended = team.passed
+    team.tells()
+    edits = [call["at"] for call in team.calls("chat.update")]
+    assert all(len([at for at in edits if begin <= at < begin + 60]) <= 50 for begin in edits)
+    assert team.passed - ended < 110  # seconds, for what was left of 109 messages
+    assert {call["status"] for call in team.slack.desk.calls()} == {200}
+    assert all("*Passed, clean*" in team.card(run).text for run in (1, 2, 3, 4))
+
+
 # --- it looks before it posts again -----------------------------------------------------------------------------------
 
 
