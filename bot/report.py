@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.resources import files
 from itertools import groupby
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,6 +16,9 @@ from plans.evidence import Attempt, Evidence, RunEvidence
 from plans.gates import Gate
 from plans.quantities import spell
 from plans.records import Run
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -42,13 +46,29 @@ def report(
     names: Mapping[str, str] | None = None,
 ) -> str:
     """The report as HTML. `gates` are shown where they were judged; `names`: people's names by their Slack ids."""
+    page = _page(timezone, names or {})
+    template = page.from_string(files("bot").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        release=evidence.release,
+        standing=standing(evidence),
+        runs=evidence.runs,
+        noted=evidence.noted,
+        head=evidence.head,
+        gates=tuple(gates),
+        made=made,
+        timezone=timezone.key,
+    )
+
+
+def _page(timezone: ZoneInfo, names: Mapping[str, str]) -> "Environment":
+    """What a template may use."""
     from jinja2 import Environment, StrictUndefined
 
     def local(at: datetime | str) -> datetime:
         return (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(timezone)
 
     def person(user: str) -> str:
-        return f"{(names or {})[user]} ({user})" if user in (names or {}) else user
+        return f"{names[user]} ({user})" if user in names else user
 
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters["groupby_in_order"] = _by_phase
@@ -65,17 +85,7 @@ def report(
         "phases": _spans,
         "phase_name": lambda phase: PHASES.get(phase, phase.replace("_", " ").capitalize()),
     }
-    template = page.from_string(files("bot").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    return template.render(
-        release=evidence.release,
-        standing=standing(evidence),
-        runs=evidence.runs,
-        noted=evidence.noted,
-        head=evidence.head,
-        gates=tuple(gates),
-        made=made,
-        timezone=timezone.key,
-    )
+    return page
 
 
 def standing(evidence: Evidence) -> Standing:

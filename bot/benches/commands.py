@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.benches.house import ENVIRONMENTS, LAB, PACKAGE, configured
-from bot.benches.slack import open_slack
+from bot.benches.slack import Slack, open_slack
 from bot.demo import process
 from bot.ledger import read
 from lab.slack.journal import EnvelopeRecord
@@ -77,8 +77,7 @@ def commands(folder: Path, seconds: int, say: Callable[[str], None]) -> dict[str
     with ExitStack() as stack:
         slack = stack.enter_context(open_slack())
         say("Bolt as it comes, which only acknowledges")
-        with process(slack.api, slack.workspace.bot_token, slack.workspace.app_token, code=_BOLT):
-            other = slack.types(_mixed(OTHER_SECONDS * PER_SECOND), PER_SECOND)
+        other = _bolt_as_it_comes(slack)
         say("a lab with four environments, and the bot")
         stack.enter_context(process("--dir", str(folder), code=LAB))
         config = configured(folder, slack, seconds)
@@ -116,6 +115,11 @@ def commands(folder: Path, seconds: int, say: Callable[[str], None]) -> dict[str
     }
     aims = _aims(result, late, after - before)
     return {**result, "aims": aims, "ok": all(aims.values())}
+
+
+def _bolt_as_it_comes(slack: Slack) -> list[EnvelopeRecord]:
+    with process(slack.api, slack.workspace.bot_token, slack.workspace.app_token, code=_BOLT):
+        return slack.types(_mixed(OTHER_SECONDS * PER_SECOND), PER_SECOND)
 
 
 def _aims(result: dict[str, Any], late: Sequence[float], grown: float) -> dict[str, bool]:
