@@ -181,7 +181,11 @@ def ctl(
         for record in follow(data_dir, run):
             print(line(record), flush=True)
         return
-    reply = ask(data_dir, typed(words))
+    try:
+        reply = ask(data_dir, typed(words))
+    except KeyboardInterrupt:
+        say("quarterdeck: it may have been begun, and goes on then. Look: quarterdeck ctl status")
+        raise
     print(reply.text, file=sys.stderr if reply.code else sys.stdout)
     raise typer.Exit(reply.code)
 

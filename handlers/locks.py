@@ -9,7 +9,7 @@ from handlers.environments import one, stagings
 from handlers.words import Form, Request
 from plans.errors import Refusal
 from plans.events import EnvironmentLocked, EnvironmentUnlocked, IsolationAttested
-from plans.isolation import ATTESTED_FOR
+from plans.isolation import ATTESTED_FOR, holds
 from plans.records import Run
 
 
@@ -62,16 +62,16 @@ def _attest(deck: Deck, asked: Asked) -> Answer:
         digest = deck.settings.digest_of_environment(environment)
         attested = IsolationAttested(environment=environment, reason=request.text, covers=latest.doubts, digest=digest)
         before = board.environment(environment).attested
-        said = before and (before.reason, before.covers, before.digest)
-        if before and said == (attested.reason, attested.covers, attested.digest):
+        said = before and (before.reason, before.covers)
+        if before and holds(before, digest, board.now()) and said == (attested.reason, attested.covers):
             message = f"{person(before.by)} gave that word for {environment} already, with the same reason."
             raise Refusal("already_attested", message, "If you looked again, say so in the reason.")
         board.record(asked.by, attested)
     settled = [f"• {line(doubt, 300)}" for doubt in latest.doubts[:12]]
     settled += [f"and {len(latest.doubts) - 12} more"] if len(latest.doubts) > 12 else []
     head = f"Your word that {environment} is cut off is on the ledger. It settles what run {latest.number} doubted:"
-    holds = f"It holds for {ATTESTED_FOR.days} days, unless the configuration of {environment} changes."
-    return blocks.said("\n".join([head, *settled, holds]))
+    lasts = f"It holds for {ATTESTED_FOR.days} days, unless the configuration of {environment} changes."
+    return blocks.said("\n".join([head, *settled, lasts]))
 
 
 VERBS = (

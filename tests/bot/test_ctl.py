@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -227,3 +228,36 @@ def test_without_a_bot_it_is_said_how_to_start_one_and_no_secret_is_needed(
     assert run(["ctl", "--config", "x"]) == 2
     assert run(["ctl", "status"]) == 2
     assert capfd.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.parametrize("size", [ctl.MOST_BYTES, 100_000, 5_000_000])
+def test_a_line_that_is_too_long_is_refused_with_a_sentence(tmp_path: Path, size: int) -> None:
+    with door(tmp_path, echo):
+        reply = ask(tmp_path, "x" * size)
+        assert reply.code == 2
+        assert f"at most {ctl.MOST_BYTES} bytes" in reply.text
+        assert ask(tmp_path, "status").code == 0
+
+
+def test_who_leaves_with_ctrl_c_leaves_without_a_traceback_and_the_bot_knows(tmp_path: Path) -> None:
+    (tmp_path / "quarterdeck.yaml").write_text("data_dir: .\n")
+    asked, left = threading.Event(), threading.Event()
+
+    def slow(peer: Peer, line: str, gone: Callable[[], bool]) -> Reply:
+        asked.set()
+        end = time.monotonic() + 30
+        while not gone() and time.monotonic() < end:
+            time.sleep(0.01)
+        left.set()
+        return Reply(0, "nobody reads this")
+
+    command = [sys.executable, "-P", "-m", "bot", "ctl", "run", "R-1", "--config", str(tmp_path / "quarterdeck.yaml")]
+    with door(tmp_path, slow):
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert asked.wait(30)
+        client.send_signal(signal.SIGINT)
+        out, err = client.communicate(timeout=30)
+        assert left.wait(30)
+    assert (client.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert "may have been begun" in err

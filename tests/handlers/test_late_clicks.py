@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from deck_room import ADMIN, ADMIN2, DeckRoom
-from wishes import promoted, rehearsed, released, scheduled, stranded
+from wishes import doubted, frozen, promoted, rehearsed, released, scheduled, stranded
 
 from bot.ledger import Tail
 from bot.line.blocks import actions, button
@@ -255,3 +255,21 @@ def test_a_command_past_its_time_is_still_stopped_when_its_run_stops_after_it(de
     deck.asks(1, choices=("wait", "stop"))
     deck.runs.abort(1, by=ADMIN, now=False)
     assert "has your answer: stop" in deck.types(ADMIN2, "/stage answer 1 stop")
+
+
+def test_an_emergency_that_is_under_way_is_none_once_more(deck: DeckRoom) -> None:
+    frozen(deck)
+    rehearsed(deck)
+    assert "Run 2 started" in deck.types(ADMIN, "/promote R-1 emergency the site is down")
+    deck.happens(StepStarted(run=2, phase="watch", step=9, name="Mark 10m", host=None, attempt=1))
+    assert "already_running" in deck.types(ADMIN2, "/promote R-1 emergency the site is down")
+    assert len(deck.records("promotion.forced")) == 1
+
+
+def test_a_word_on_the_isolation_is_given_anew_when_it_holds_no_more(deck: DeckRoom) -> None:
+    doubted(deck)
+    assert "It holds for 7 days" in deck.types(ADMIN, "/stage attest staging it is a GPU")
+    deck.ahead = timedelta(days=6)
+    assert "already_attested" in deck.types(ADMIN, "/stage attest staging it is a GPU")
+    deck.ahead = timedelta(days=8)
+    assert "It holds for 7 days" in deck.types(ADMIN, "/stage attest staging it is a GPU")
