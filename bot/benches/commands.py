@@ -83,13 +83,11 @@ def commands(folder: Path, seconds: int, say: Callable[[str], None]) -> dict[str
         config = configured(folder, slack, seconds)
         bot = stack.enter_context(process("serve", "--config", str(config)))
         ledger = folder / "var" / "ledger.jsonl"
-        slack.types([(DEVELOPER, f"/handoff {folder / 'packages' / PACKAGE}"), *_mixed(WARM)], IDLE_PER_SECOND)
-        _wait(lambda: _data(ledger, "package.handed_off"), "the package was not handed off")
+        _warm_up(slack, folder, ledger)
         say("commands to the idle bot")
         idle = slack.types(_mixed(max(5 * seconds, 50)), IDLE_PER_SECOND)
         say(f"{PER_SECOND} commands a second for {seconds} s, while four runs go on")
-        slack.types([(ADMIN, f"/stage check {name}") for name in ENVIRONMENTS], IDLE_PER_SECOND)
-        _wait(lambda: len(_restoring(ledger)) == len(ENVIRONMENTS), "not all four runs came to their work")
+        _begin_runs(slack, ledger)
         memory = Memory(bot.pid)
         before = memory()
         busy = slack.types(_mixed(seconds * PER_SECOND), PER_SECOND)
@@ -120,6 +118,16 @@ def commands(folder: Path, seconds: int, say: Callable[[str], None]) -> dict[str
 def _bolt_as_it_comes(slack: Slack) -> list[EnvelopeRecord]:
     with process(slack.api, slack.workspace.bot_token, slack.workspace.app_token, code=_BOLT):
         return slack.types(_mixed(OTHER_SECONDS * PER_SECOND), PER_SECOND)
+
+
+def _warm_up(slack: Slack, folder: Path, ledger: Path) -> None:
+    slack.types([(DEVELOPER, f"/handoff {folder / 'packages' / PACKAGE}"), *_mixed(WARM)], IDLE_PER_SECOND)
+    _wait(lambda: _data(ledger, "package.handed_off"), "the package was not handed off")
+
+
+def _begin_runs(slack: Slack, ledger: Path) -> None:
+    slack.types([(ADMIN, f"/stage check {name}") for name in ENVIRONMENTS], IDLE_PER_SECOND)
+    _wait(lambda: len(_restoring(ledger)) == len(ENVIRONMENTS), "not all four runs came to their work")
 
 
 def _aims(result: dict[str, Any], late: Sequence[float], grown: float) -> dict[str, bool]:
