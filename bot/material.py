@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
+import msgspec
+
 from bot.board import Board
 from bot.config import Settings
 from bot.packages import Store
@@ -18,12 +20,10 @@ from plans.phases import Material, Plan, Planned, Subject
 from plans.records import Run
 from plans.restoring import MakeAnew
 from plans.reverting import Ways, attempts
-from plans.rule_records import Escape, Tried, Waiver
+from plans.rule_records import Escape, Waiver
 from plans.stand_ins import limits
 from vmops.perform import Performer
 from vmops.transport import Trouble
-
-UNTRIED = Tried(run=0, outcome="")
 
 
 class Materials:
@@ -59,6 +59,10 @@ class Materials:
             case "lookout":
                 return lookout.lookout(material)
         raise Refusal("unknown_kind", f"There is no kind of run called {run.kind}.")
+
+    def promised(self, draft: Run) -> Run:
+        """A run that would begin now, with what is waived and paid back by now: whatever is said later, that stays."""
+        return msgspec.structs.replace(draft, waived=self._waived(draft), paid=self._paid(draft))
 
     def phases(self, run: Run) -> tuple[str, ...]:
         """The phases of a run, those seen so far where its plan cannot be made any more."""
@@ -198,9 +202,9 @@ class Materials:
             own=run.own,
             attempts=attempts(runs, run.release, run.environment, run.number) if run.release else (),
             rehearsal=self.baseline(run.release, run.environment, run.number) if run.release else None,
-            waived=self._waived(run),
+            waived=run.waived,
             lookout=self._lookout(run),
-            paid=self._paid(run),
+            paid=run.paid,
             forbidden=self._settings.config.packages.forbidden_content,
         )
 
@@ -219,10 +223,8 @@ class Materials:
         return Subject(name, app, self._settings.tests[name], self.target(app.prod), qa)
 
     def _paid(self, run: Run) -> tuple[tuple[str, str], ...]:
-        """The app's escaped defects that the release pays back, those that it has closed already among them."""
-        escapes = (e for e in self._board.table(Escape) if e.app == run.app and (e.open or e.closed_on == run.release))
-        paid = (e for e in escapes if e.tried.get(run.release or "", UNTRIED).outcome == "ok")
-        return tuple(sorted((e.id, e.check) for e in paid))
+        escapes = (e for e in self._board.table(Escape) if e.app == run.app and e.open)
+        return tuple(sorted((e.id, e.check) for e in escapes if e.paid(run.release or "")))
 
     def _lookout(self, run: Run) -> int:
         """The last lookout before a run that passed there."""
@@ -230,11 +232,9 @@ class Materials:
         return max((o.number for o in runs if o.environment == run.environment and o.number < run.number), default=0)
 
     def _waived(self, run: Run) -> tuple[str, ...]:
-        """The facts of the environment that an admin lets differ, as of when the run was started."""
-        at = datetime.fromisoformat(run.at)
+        """The facts of the environment that an admin lets differ."""
         waivers = (waiver for waiver in self._board.table(Waiver) if waiver.environment == run.environment)
-        given = (w for w in waivers if datetime.fromisoformat(w.at) <= at < datetime.fromisoformat(w.until))
-        return tuple(sorted(waiver.fact for waiver in given))
+        return tuple(sorted(w.fact for w in waivers if self._board.now() < datetime.fromisoformat(w.until)))
 
     def _read(self, digest: str) -> Package:
         return self._store.package(digest)

@@ -117,7 +117,7 @@ class Runs:
         that an emergency opens for it.
         """
         refuse_twice(self.board, kind, environment, release)
-        draft = self._draft(kind, by, environment, release)
+        draft = self._materials.promised(self._draft(kind, by, environment, release))
         number, plan = draft.number, self._materials.plan(draft)
         first()
         if ending is not None:
@@ -137,6 +137,8 @@ class Runs:
                 total=len(plan.steps),
                 cautions=self._materials.cautions(environment),
                 forced=forced,
+                waived=draft.waived,
+                paid=draft.paid,
             ),
         )
         close_inspections(self.board, self.board.run(number))

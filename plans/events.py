@@ -55,7 +55,8 @@ class CtlUsed(Event, frozen=True, kw_only=True, tag="ctl.used"):
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
     """`machines` are the identities that the run holds; `total` the number of its steps; `cautions` what weakens it.
 
-    `forced`: the gates that an emergency opened for it; all others were open.
+    `forced`: the gates that an emergency opened for it; all others were open. `waived`: the facts that may differ from
+    prod's in it; `paid`: the escaped defects that its release pays back, each with the check that names it.
     """
 
     run: int
@@ -68,6 +69,8 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
     total: int = 0
     cautions: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
+    waived: tuple[str, ...] = ()
+    paid: tuple[tuple[str, str], ...] = ()
 
 
 class RunAborting(Event, frozen=True, kw_only=True, tag="run.aborting"):

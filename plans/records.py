@@ -148,7 +148,8 @@ class Run(Document, frozen=True, kw_only=True):
     `forgiven`: what had failed and was retried or skipped; where the run is stopped after that, it counts again.
     `isolation` is the worst verdict on it so far, and `doubts` what could only be attested to.
     `restored`: when the data that it stands on was restored, by the run `restored_by`; `restores` are its own.
-    `forced` are the gates that an emergency opened for it; all others were open.
+    `forced` are the gates that an emergency opened for it; all others were open. `waived` are the facts that may differ
+    in it and `paid` the escaped defects that its release pays back, each as of when it was started.
     `at` is when somebody started it, `began` when it had to wait for nothing any more. `outline`: of the plan that its
     steps are of.
     `restarts`: why it started over, each time. Its steps are those since then; `spent` are the attempts that each step,
@@ -173,6 +174,8 @@ class Run(Document, frozen=True, kw_only=True):
     total: int = 0
     cautions: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
+    waived: tuple[str, ...] = ()
+    paid: tuple[tuple[str, str], ...] = ()
     phase: str = ""
     steps: dict[int, StepRecord] = {}
     outline: str = ""

@@ -38,6 +38,8 @@ def _run_started(documents: Documents, entry: e.Entry, event: e.RunStarted) -> C
         total=event.total,
         cautions=event.cautions,
         forced=event.forced,
+        waived=event.waived,
+        paid=event.paid,
         quiet=event.kind == "lookout",
     )
     changes: Changes = {("runs", str(new.number)): new}
