@@ -285,3 +285,82 @@ def test_a_bot_that_has_nothing_to_say_notices_that_it_was_put_out_and_let_in_ag
         slack.waits(lambda: team.troubles[-1] == Trouble("token_revoked", CHANNEL))
         assert team.calls("chat.postMessage") == []
         team.publisher.stop(DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("standing", "code"), [({"member": False}, "not_in_channel"), ({"archived": True}, "is_archived")]
+)
+def test_a_channel_that_takes_nothing_is_told_everything_when_it_does_again(
+    team: Team, standing: dict[str, bool], code: str
+) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    team.tells()
+    team.slack.desk.breaks("channel", channel=CHANNEL, **standing)
+    works(scene, 1, 3)
+    scene.finishes(1, "passed")
+    team.turns(6)
+    assert {trouble.code for trouble in team.troubles if trouble} == {code}
+    team.slack.desk.heals()
+    healed = team.passed
+    while not scene.board.run(1).messages.get("run/1/step/1/1"):
+        team.turns(1)
+    assert team.passed - healed <= 90
+    team.tells()
+    assert len(team.card(1).replies) == 4
+    assert "*Passed, clean*" in team.card(1).text
+
+
+# --- one method, one message, one file that Slack refuses -------------------------------------------------------------
+
+
+def test_edits_that_must_wait_hold_up_no_message(team: Team) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    team.tells()
+    team.slack.desk.breaks("429", method="chat.update", seconds=30)
+    works(scene, 1, 8)
+    scene.finishes(1, "passed")
+    begun = team.passed
+    while not scene.board.run(1).messages.get("run/1/end"):
+        team.turns(1)
+    assert team.passed - begun < 10
+    assert "*Passed, clean*" not in team.card(1).text
+    team.tells()
+    assert team.passed - begun >= 30
+    assert "*Passed, clean*" in team.card(1).text
+
+
+@pytest.mark.parametrize("kind", ["500", "garbage", "drop_after", "429"])
+@pytest.mark.parametrize("step", ["files.getUploadURLExternal", "files.completeUploadExternal"])
+def test_a_file_is_there_once_whichever_of_its_steps_fails(team: Team, step: str, kind: str) -> None:
+    scene = team.scene
+    scene.hands_off()
+    scene.begins(1)
+    scene.does(1, 1, "deploy", "One", "web", written=True, outcome="failed", output="no such service\n")
+    team.slack.desk.breaks(kind, method=step, times=2)
+    team.tells()
+    assert [len(reply.files) for reply in team.card(1).replies if reply.files] == [1]
+
+
+def test_messages_that_people_deleted_hold_nothing_up(team: Team) -> None:
+    """A question before it was answered, and an end before its buttons went."""
+    scene, workspace = team.scene, team.slack.workspace
+    scene.hands_off()
+    scene.begins(1)
+    asks(scene, 1)
+    team.tells()
+    question = team.card(1).replies[0].ts
+    team.slack.does(lambda: workspace.remove(workspace.message(CHANNEL, question)))
+    scene.says(e.RunDecided(run=1, step=1, choice="pass"), "U03TESTER")
+    scene.finishes(1, "passed")
+    team.tells()
+    end = team.card(1).replies[-1].ts
+    team.slack.does(lambda: workspace.remove(workspace.message(CHANNEL, end)))
+    scene.begins(2, "promotion")
+    team.tells()
+    assert "*Passed, clean*" in team.card(1).text
+    assert "Promotion of webshop 2.4.0" in team.card(2).text
+    assert team.troubles[-1] is None
