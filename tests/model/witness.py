@@ -40,7 +40,8 @@ class Witness:
         self._stopping: set[int] = set()
         self._restarts: Counter[int] = Counter()
         self._looked_at: dict[str, int] = {}
-        self._forced: tuple[str, str, frozenset[str]] | None = None
+        self._words: set[tuple[str, str, frozenset[str]]] = set()
+        self._in_need = False
         self._over: dict[int, Run] = {}
         self._told: set[str] = set()
         self._board: Board
@@ -51,12 +52,7 @@ class Witness:
 
     def lost(self) -> None:
         """The bot was killed: what it had only begun to write down, nobody waits for."""
-        self._forced = None
-
-    @property
-    def inspected(self) -> dict[str, int]:
-        """Environments that are open for a look, with the run that left them so."""
-        return self._looked_at
+        self._in_need = False
 
     def _hear(self, entry: e.Entry) -> None:
         self.effects += isinstance(entry.event, EFFECTS)
@@ -102,16 +98,19 @@ class Witness:
             case r.PromotionForced(release=name, gates=gates):
                 assert frozenset(gates) == self._doors.shut(name, entry.by, now)
                 assert frozenset(gates) <= FORGIVING
-                self._forced = (name, entry.by, frozenset(gates))
+                self._words.add((name, entry.by, frozenset(gates)))
+                self._in_need = True
                 return
-            case e.RunStarted(kind="promotion", release=name):
+            case e.RunStarted(kind="promotion", release=name, forced=gates):
                 shut = self._doors.shut(name or "", entry.by, now)
-                assert not shut or self._forced == (name, entry.by, shut), shut
+                assert frozenset(gates) == shut
+                assert not shut or (name, entry.by, shut) in self._words
+                self._words = {word for word in self._words if word[0] != name}
             case e.RunFinished(reason=reason) if "gave way" in reason:
                 return
             case _:
-                assert self._forced is None, "an emergency was told of, and nothing came of it"
-        self._forced = None
+                assert not self._in_need, "an emergency was told of, and nothing came of it"
+        self._in_need = False
 
     def _alone(self, started: e.RunStarted) -> None:
         """The same never goes on twice, and whoever only looks gives way."""
