@@ -203,7 +203,7 @@ class Line:
         self._wake = threading.Event()
         self._replace = False
         self._failures = 0
-        self._not_before = self._pinged = 0.0
+        self._not_before = self._pinged = self._asked = 0.0
         self._look, self._look_at = LOOK, math.inf
         self._pool = ThreadPoolExecutor(LISTENERS, "slack-listener")
         self._at_work: set[Future[None]] = set()
@@ -249,10 +249,12 @@ class Line:
         elif session is not None and session.leaving and not self._replace:
             self._replace = True
             self._failed(session.why, lasted=now - session.began)
-        elif session is not None and now - session.heard > SILENT:
+        elif session is not None and self._asked > session.heard and now - self._asked >= SILENT - PING:
             session.end("silent", f"nothing was heard for {now - session.heard:.0f} s")
             self._pinged = now
         elif session is not None and now - max(session.heard, self._pinged) >= PING:
+            if self._asked <= session.heard:  # its silence counts from here: nobody may have asked for long
+                self._asked = now
             session.ping()
             self._pinged = now
         if now >= self._look_at:

@@ -256,6 +256,22 @@ def test_a_silent_connection_is_noticed_and_replaced(here: Room, quick: None, ca
         here.waits(made.answers)
 
 
+def test_a_good_connection_stands_while_another_one_is_long_in_coming(here: Room, quick: None) -> None:
+    """Nobody asked it for a word meanwhile."""
+    with bot(here) as made:
+        here.waits(lambda: made.ups == 1)
+        standing = made.line._session
+        here.desk.breaks("nothing", method="apps.connections.open", seconds=1.3, times=2)
+        before = len(opened(here))
+        made.line._look_at = 0.0
+        made.line._wake.set()
+        here.waits(lambda: len(opened(here)) > before + 1)
+        here.waits(lambda: made.ups == 2)
+        assert standing is not None
+        assert standing.why.code != "silent"
+        assert made.answers()
+
+
 def test_ghosts_are_said_in_the_log_and_to_the_admins_and_looked_for_again(
     here: Room, quick: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
