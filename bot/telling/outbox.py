@@ -13,8 +13,9 @@ from plans.records import Due, Release, Run
 
 log = logging.getLogger(__name__)
 
-RECENT = 500
-"""Records before a start whose messages may not have been brought up to date, though they were told."""
+RECENT, EVENING = 500, 5000
+"""Records before a start whose messages may not have been brought up to date, though they were told; and those that are
+looked through at most where something waits since long ago: Slack takes few edits a minute."""
 
 
 class Outbox:
@@ -110,7 +111,8 @@ class Outbox:
             path, last = self._board.ledger.path, self._board.ledger.tail.seq
             runs = list(self._board.table(Run))
         known = {run.number: run for run in runs}
-        for entry in latest(path, min([last - RECENT, *before.values()])):
+        first = max(last - EVENING, min([last - RECENT, *before.values()]))
+        for entry in latest(path, first):
             noted = Noted(entry, known.get(getattr(entry.event, "run", None) or 0))
             self.edits |= dict.fromkeys(stale(noted, runs))
         for run in runs:

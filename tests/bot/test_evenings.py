@@ -10,6 +10,7 @@ from teams import CHANNEL, Team, breaks, lost, once, refuses
 from test_progress import scene, team
 
 from bot.line.troubles import Trouble
+from bot.telling.backlog import thread_of
 from lab.slack.people import BOT_USER
 from plans import events as e
 from plans.records import Due
@@ -245,6 +246,24 @@ def test_a_question_that_was_answered_while_slack_was_out_has_no_buttons_after_a
     scene.finishes(1, "passed")
     is_killed(team, told=False)
     assert team.card(1).replies[0].buttons == []
+
+
+def test_what_waits_since_long_ago_does_not_make_all_that_came_after_it_stale(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = team.scene
+    for name, value in (("RECENT", 3), ("EVENING", 6)):
+        monkeypatch.setattr(f"bot.telling.outbox.{name}", value)
+    team.goes()
+    scene.hands_off()
+    team.comes()
+    team.starts()
+    for run in range(1, 9):
+        scene.begins(run)
+        scene.finishes(run, "passed")
+    outbox = team.publisher._outbox
+    outbox.take([])
+    assert {key for key in outbox.edits if key == thread_of(key)} == {"run/6", "run/7", "run/8"}
 
 
 # --- troubles end, and are noticed ------------------------------------------------------------------------------------
