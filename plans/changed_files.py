@@ -46,9 +46,11 @@ def findings(output: str, forbidden: Iterable[str]) -> tuple[Finding, ...]:
     """What the command printed, each file once for each thing that is in it."""
     patterns = tuple(forbidden)
     found = []
-    for number, path, line in re.findall(r"^(\d+):(.*):(\d+)$", output, re.MULTILINE):
+    for number, path, line in re.findall(r"^([0-9]{1,4}):(.*):([0-9]{1,12})$", output, re.MULTILINE):
         place = f"{path}, line {line}"
         which = int(number) - len(KEYS)
+        if which >= len(patterns):
+            continue  # a file's name with the end of a line in it
         if which < 0:
             found.append(error("private_key", place, "A private key is in this file.", "Take it away."))
         else:

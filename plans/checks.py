@@ -114,7 +114,7 @@ class HttpCheck(WrittenCheck, frozen=True, tag="http"):
     def judge(self, outcome: Outcome) -> Outcome:
         """ok or failed, from an outcome whose output is the status, on a line of its own, and then the body."""
         status, _, body = outcome.output.partition("\n")
-        if outcome.exit != 0 or not status.isdigit():
+        if outcome.exit != 0 or not re.fullmatch(r"[0-9]{3}", status):
             return msgspec.structs.replace(outcome, result="failed", reason=f"no answer from {self.http.url}")
         if int(status) != self.http.status:
             reason = f"{self.http.url} answered {status}, wanted {self.http.status}"

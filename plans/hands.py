@@ -20,11 +20,13 @@ SAME = 5.0
 _OWN_MACHINES = frozenset({"", "user", "system", "vpxuser"})
 """Who vCenter and ESXi themselves are in events: what a guest did to itself, DRS, HA, an alarm."""
 
-_WTMP = re.compile(r"\[(\d)\] \[\d*\] \[[^]]*\] \[([^]]*)\] \[([^]]*)\] \[([^]]*)\] \[[^]]*\] \[([^]]+)\]")
-_JOURNAL = re.compile(r"(\d+)\.\d+ \S+ (?:sshd|sshd-session|login)\[\d+\]: (.*)")
+_WTMP = re.compile(
+    r"\[(\d)\] \[\d*\] \[[^]]*\] \[([^]]*)\] \[([^]]*)\] \[([^]]*)\] \[[^]]*\] \[(2\d{3}-[^]]+)\]", re.ASCII
+)
+_JOURNAL = re.compile(r"(\d{1,11})\.\d+ \S+ (?:sshd|sshd-session|login)\[\d+\]: (.*)", re.ASCII)
 _ACCEPTED = re.compile(r"Accepted \S+ for (\S+) from (\S+) port (\d+)(?: ssh2)?(?:: (.*))?")
 _CONSOLE = re.compile(r"(?:ROOT )?LOGIN ON (\S+)(?: BY (\S+))?")
-_LOGON = re.compile(r"(\d+) (2|7|10) (\S+) (\S*)")
+_LOGON = re.compile(r"(\d{1,11}) (2|7|10) (\S+) (\S*)", re.ASCII)
 _LOGONS = {"2": "at the console", "7": "by unlocking the screen", "10": "by remote desktop"}
 
 
@@ -146,7 +148,10 @@ def _wtmp(records: Iterable[str], since: float) -> list[Hand] | None:
         if match is None:
             continue
         kind, user, line, source, written = (part.strip() for part in match.groups())
-        at = datetime.fromisoformat(written.replace(",", ".")).timestamp()
+        try:
+            at = datetime.fromisoformat(written.replace(",", ".")).timestamp()
+        except ValueError:  # half a record, say
+            continue
         ended = [present.pop(line, None)] if kind in "78" else [*present.values()] if kind == "2" else []
         found += [hand for hand in ended if hand is not None and at >= since]
         if kind == "2":

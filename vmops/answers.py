@@ -32,7 +32,7 @@ class Answer:
     @property
     def result(self) -> str | None:
         """What the script came to, or None while, or because, it did not tell."""
-        return self._rest.decode().strip() if self._rest.endswith(b"\n") else None
+        return self._rest.decode(errors="replace").strip() if self._rest.endswith(b"\n") else None
 
     @property
     def noise(self) -> str:

@@ -1,5 +1,6 @@
 """Touches a machine's clock to look: how far it is from the bot's own."""
 
+import re
 from time import time as now
 
 from plans.quantities import spell
@@ -20,7 +21,7 @@ def compare_clocks(transport: Transport, limit: Limit) -> None:
     before = now()
     code, said = ask(transport, transport.language.clock, limit)
     after = now()
-    if code or not said.isdecimal():
+    if code or not re.fullmatch(r"[0-9]{1,11}", said):
         raise Trouble(f"it does not tell the time: {said or f'exit code {code}'}")
     seconds = ahead(float(said), before, after)
     if abs(seconds) > FAR:

@@ -1,5 +1,6 @@
 """Touches a job on a machine, over any transport: starts it, follows it, finds it again, stops it."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ ASKED = 300.0
 
 HEAD = 64 * 1024
 """Bytes of standard output that are kept; everything else only passes through."""
+
+_CODE = re.compile(r"-?[0-9]{1,10}")
+"""An exit code, as a script tells it; Windows has large ones."""
 
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -162,7 +166,10 @@ def ask(transport: Transport, command: str, limit: Limit) -> tuple[int, str]:
     out, err = bytearray(), bytearray()
     answer = Answer(out.extend, err.extend)
     script, heard = transport.language.asking(command, answer.token), Attention(limit, ASKED)
-    code = int(_result(answer, transport.exec(script, answer.out, answer.err, heard)))
+    result = _result(answer, transport.exec(script, answer.out, answer.err, heard))
+    if not _CODE.fullmatch(result):
+        raise _garbled(result)
+    code = int(result)
     return code, (err or out if code else out).decode(errors="replace").strip()
 
 
@@ -173,13 +180,21 @@ def _result(answer: Answer, code: int) -> str:
 
 
 def _ending(result: str) -> Ending:
-    how, *more = result.split()
+    how, *more = result.split() or [""]
     stopped = "stopped" in more
     match how:
         case "nowhere" | "unstarted" | "gone" | "rebooted" | "lost":
             return Ending(how, stopped=stopped)
+        case _ if not _CODE.fullmatch(how):
+            raise _garbled(result)
         case _:
             return Ending("signalled" if "signalled" in more else "exited", int(how), stopped)
+
+
+def _garbled(result: str) -> Trouble:
+    return Trouble(
+        f"its answer makes no sense: {result[:80]!r}; see what else writes to the shell's standard error there"
+    )
 
 
 def _nowhere(_: bytes) -> None:
