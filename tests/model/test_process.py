@@ -74,7 +74,8 @@ class Process(Shifts, Admins):
             if release.scheduled:
                 assert armed[f"promote-{release.id}"] <= datetime.fromisoformat(release.scheduled)
         for opened in self.board.table(Inspection):
-            if self.board.environment(opened.environment).locked is None:
+            resets = [run for run in self.active() if (run.kind, run.environment) == ("reset", opened.environment)]
+            if self.board.environment(opened.environment).locked is None and not resets:
                 assert armed[f"inspection-{opened.environment}"] <= datetime.fromisoformat(opened.until)
         for run in self.active():
             assert not run.open or run.aborting or f"remind-{run.number}" in armed
