@@ -44,8 +44,10 @@ def test_an_evening_goes_on_without_slack_and_the_thread_tells_it_afterwards(hou
     assert len(evening.records("message.posted")) == before, "there was a Slack all the time"
 
     slack(evening, "DELETE")
-    evening.soon(lambda: evening.records("message.posted", key="run/2/end"), "the channel is not told")
     for run in (1, 2):
+        evening.soon(
+            lambda run=run: evening.records("message.posted", key=f"run/{run}/end"), f"the end of run {run} is not told"
+        )
         evening.soon(lambda run=run: not _untold(evening, run), f"run {run} is not told whole")
         posted = [r["data"] for r in evening.records("message.posted") if r["data"]["key"].startswith(f"run/{run}/")]
         assert len({data["key"] for data in posted}) == len(posted)
