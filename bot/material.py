@@ -14,6 +14,7 @@ from plans.actions import At
 from plans.engine import standing
 from plans.environment import Environment
 from plans.errors import Refusal
+from plans.events import RunStarted
 from plans.isolation import holds
 from plans.package import Package
 from plans.phases import Material, Plan, Planned, Subject
@@ -60,9 +61,38 @@ class Materials:
                 return lookout.lookout(material)
         raise Refusal("unknown_kind", f"There is no kind of run called {run.kind}.")
 
-    def promised(self, draft: Run) -> Run:
-        """A run that would begin now, with what is waived and paid back by now: whatever is said later, that stays."""
-        return msgspec.structs.replace(draft, waived=self._waived(draft), paid=self._paid(draft))
+    def beginning(
+        self,
+        kind: str,
+        machines: tuple[str, ...],
+        by: str,
+        environment: str,
+        release: str | None,
+        forced: tuple[str, ...],
+    ) -> RunStarted:
+        """What is written down of a run that begins now. Raises Refusal as `plan`.
+
+        What is waived and paid back by now stays so for the run, whatever is said later.
+        """
+        number = 1 + max((run.number for run in self._board.table(Run)), default=0)
+        app = self._board.release(release).app if release else ""
+        at = self._board.now().isoformat()
+        draft = Run(number=number, kind=kind, release=release, app=app, environment=environment, plans="", by=by, at=at)
+        draft = msgspec.structs.replace(draft, waived=self._waived(draft), paid=self._paid(draft))
+        return RunStarted(
+            run=number,
+            kind=kind,
+            release=release,
+            environment=environment,
+            plans=self.digest(draft),
+            app=app,
+            machines=machines,
+            total=len(self.plan(draft).steps),
+            cautions=self.cautions(environment),
+            forced=forced,
+            waived=draft.waived,
+            paid=draft.paid,
+        )
 
     def phases(self, run: Run) -> tuple[str, ...]:
         """The phases of a run, those seen so far where its plan cannot be made any more."""

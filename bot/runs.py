@@ -25,7 +25,6 @@ from plans.events import (
     RunDecided,
     RunFinished,
     RunRestarted,
-    RunStarted,
     StepStarted,
 )
 from plans.lookout import giving_way
@@ -117,47 +116,17 @@ class Runs:
         that an emergency opens for it.
         """
         refuse_twice(self.board, kind, environment, release)
-        draft = self._materials.promised(self._draft(kind, by, environment, release))
-        number, plan = draft.number, self._materials.plan(draft)
+        started = self._materials.beginning(kind, machines, by, environment, release, forced)
         first()
         if ending is not None:
             self._end(ending, f"<@{by}> began a {kind}")
         for lookout in giving_way(kind, environment, machines, self.board.table(Run)):
             self._end(lookout, f"it gave way to a {kind}")
-        self.board.record(
-            by,
-            RunStarted(
-                run=number,
-                kind=kind,
-                release=release,
-                environment=environment,
-                plans=self._materials.digest(draft),
-                app=draft.app,
-                machines=machines,
-                total=len(plan.steps),
-                cautions=self._materials.cautions(environment),
-                forced=forced,
-                waived=draft.waived,
-                paid=draft.paid,
-            ),
-        )
-        close_inspections(self.board, self.board.run(number))
-        self._admittance.knows(number)
-        self.enter(number)
-        return self.board.run(number)
-
-    def _draft(self, kind: str, by: str, environment: str, release: str | None) -> Run:
-        """What a run would be that were started now."""
-        return Run(
-            number=1 + max((run.number for run in self.board.table(Run)), default=0),
-            kind=kind,
-            release=release,
-            app=self.board.release(release).app if release else "",
-            environment=environment,
-            plans="",
-            by=by,
-            at=self.board.now().isoformat(),
-        )
+        self.board.record(by, started)
+        close_inspections(self.board, self.board.run(started.run))
+        self._admittance.knows(started.run)
+        self.enter(started.run)
+        return self.board.run(started.run)
 
     def decide(self, number: int, choice: str, *, by: str, note: str = "", question: int | None = None) -> Run:
         """The answer to one of the run's open questions, once. `question` None means the only one."""

@@ -67,6 +67,7 @@ def house() -> Iterator[tuple[Board, Materials]]:
         config=SimpleNamespace(packages=SimpleNamespace(forbidden_content=())),
         digest_of_environment=lambda name: name,
         digest_of_plans=lambda apps, digest, environment: "plans",
+        unverified=lambda environment: (),
     )
     store: Any = SimpleNamespace(package=lambda digest: package)
     board.record("U01DEV", handed_off())
@@ -93,9 +94,7 @@ def test_whatever_is_said_meanwhile(before: list[Any], meanwhile: list[Any], kin
 
 
 def started(board: Board, materials: Materials, kind: str) -> Run:
-    where: dict[str, Any] = {"release": "R-1", "environment": "staging" if kind == "rehearsal" else "prod"}
-    draft = materials.promised(Run(number=2, kind=kind, plans="plans", app="webshop", by=ADMIN, at=OVER, **where))
-    promises: dict[str, Any] = {"waived": draft.waived, "paid": draft.paid}
-    board.record(ADMIN, e.RunStarted(run=2, kind=kind, plans="plans", app="webshop", **promises, **where))
+    environment = "staging" if kind == "rehearsal" else "prod"
+    board.record(ADMIN, materials.beginning(kind, (), ADMIN, environment, "R-1", ()))
     board.record("quarterdeck", e.RunBegan(run=2))
     return board.run(2)
