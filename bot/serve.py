@@ -109,18 +109,7 @@ class Bot:
             saw=partial(self.watch.saw, "posts"),
         )
         self.workers = Workers()
-        intake = Intake(self.board, settings, store)
-        deck = Deck(
-            settings=settings,
-            board=self.board,
-            runs=self.runs,
-            promotions=promotions,
-            intake=intake,
-            roles=self.roles,
-            masker=masker,
-            workers=self.workers,
-            visits=Visits(self.board, settings, materials, self.performer, self.runs),
-        )
+        deck = self._deck(materials, promotions, Intake(self.board, settings, store), masker)
         register(self.app, deck)
         self.door = Door(settings.data_dir, Console(deck, client).answer)
         self.line = Line(self.app, settings.config.slack.app_token, client, self.watch, self.publisher.hurry)
@@ -156,6 +145,19 @@ class Bot:
         self.publisher.stop(2.0)
         self.board.close()
         self.performer.close()
+
+    def _deck(self, materials: Materials, promotions: Promotions, intake: Intake, masker: Masker) -> Deck:
+        return Deck(
+            settings=self.settings,
+            board=self.board,
+            runs=self.runs,
+            promotions=promotions,
+            intake=intake,
+            roles=self.roles,
+            masker=masker,
+            workers=self.workers,
+            visits=Visits(self.board, self.settings, materials, self.performer, self.runs),
+        )
 
     def _scribe(self, materials: Materials, masker: Masker) -> Scribe:
         return Scribe(
