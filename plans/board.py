@@ -110,7 +110,7 @@ def _message_posted(documents: Documents, entry: e.Entry, event: e.MessagePosted
     name = rest.partition("/")[0]
     if table == "release" and (found := release(documents, name)):
         changes |= change_release(documents, name, messages=found.messages | {event.key: event.ts})
-    if table == "run" and name.isdigit() and (going := run(documents, int(name))):
+    if table == "run" and name.isdecimal() and (going := run(documents, int(name))):
         changes |= change_run(documents, int(name), messages=going.messages | {event.key: event.ts})
     return changes
 

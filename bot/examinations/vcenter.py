@@ -122,7 +122,7 @@ def _vcenter(centers: Centers, name: str, vcenter: VCenter) -> Iterator[Finding]
         mend = f"Give ca_file the CA that signed {vcenter.host}'s certificate, and take verify: false out."
         loud = f"NOT VERIFIED (verify: false): whoever answers as {vcenter.host} gets the password"
         yield warning("vcenter_tls", name, loud, mend)
-    spoken = tuple(int(part) for part in about.api.split(".")[:2] if part.isdigit())
+    spoken = tuple(int(part) for part in about.api.split(".")[:2] if part.isdecimal())
     if spoken < OLDEST:
         mend = "Upgrade it: Quarterdeck speaks vSphere 6.5 and later."
         yield bad("vcenter_api", name, f"it speaks API {about.api}", mend)

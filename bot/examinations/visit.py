@@ -89,14 +89,14 @@ def visit(transport: Transport, shell: str, workdir: str, limit: Limit) -> Seen:
         raise Trouble(f"its shell does not do what it is asked: exit code {code}: {said[-300:]}")
     return Seen(
         shell=shell,
-        ahead=ahead(float(one["clock"]), before, after) if one.get("clock", "").isdigit() else 0.0,
+        ahead=ahead(float(one["clock"]), before, after) if one.get("clock", "").isdecimal() else 0.0,
         boot=one.get("boot", ""),
         tools=frozenset(value for key, _, value in told if key == "tool"),
         at=one["at"],
         absent="absent" in one,
         unwritable=one.get("unwritable", ""),
         runs="runs" in one,
-        free=int(one["free"]) if one.get("free", "").isdigit() else None,
+        free=int(one["free"]) if one.get("free", "").isdecimal() else None,
     )
 
 

@@ -182,7 +182,7 @@ def answer(error: Exception) -> Answer:
     code, status = str(error.response.get("error")), error.response.status_code
     if status == 429 or code in ("ratelimited", "rate_limited"):
         after = error.response.headers.get("Retry-After", "")
-        return Later(float(after) if after.isdigit() else 30.0)
+        return Later(float(after) if re.fullmatch(r"[0-9]{1,4}", after) else 30.0)
     if status >= 500 or code in _PASSING or not re.fullmatch(r"[a-z_]+", code):
         return Lost(f"status {status}: {code[:100]}")
     return Refused(code)

@@ -13,7 +13,7 @@ from mutants import bent, examples, mangled, odd_text
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from bot.line.channel import answer
+from bot.line.channel import Later, answer
 from handlers.times import day, when
 from plans.actions import Outcome
 from plans.changed_files import findings
@@ -147,10 +147,16 @@ ANSWERS = st.fixed_dictionaries(
 HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "retry-after", "x"]), odd_text(), max_size=2)
 
 
+REFUSED = {"ok": False, "error": "ratelimited"}
+
+
 @settings(max_examples=examples(200), deadline=None)
+@example(data=REFUSED, headers={"Retry-After": "¹"}, status=429)
+@example(data=REFUSED, headers={"Retry-After": "9" * 400}, status=429)
 @given(data=bent(ANSWERS) | ANSWERS, headers=HEADERS, status=st.sampled_from([200, 429, 500, 503]))
 def test_whatever_slack_refuses_with_is_an_answer(data: Any, headers: dict[str, str], status: int) -> None:
     response = SlackResponse(
         client=None, http_verb="POST", api_url="", req_args={}, data=data, headers=headers, status_code=status
     )
-    assert answer(SlackApiError("said no", response)) is not None
+    told = answer(SlackApiError("said no", response))
+    assert not isinstance(told, Later) or told.seconds < 86400
