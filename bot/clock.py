@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.board import Board
@@ -15,12 +15,15 @@ from bot.chores.weekly import Weekly
 from bot.config import Settings
 from bot.inspections import inspection, mend_inspections, open_inspection
 from bot.promotions import Promotions
-from bot.runs import AGAIN, Runs
+from bot.runs import Runs
 from plans.errors import Refusal
 from plans.events import Entry, EnvironmentUnlocked, PromotionScheduled, RunFinished, SnapshotTaken
 from plans.quantities import spell
 from plans.records import EnvironmentState, Release
 from plans.rule_events import ChangeOutside, InspectionClosed, InspectionOpened, PromotionForced
+
+AGAIN = timedelta(minutes=1)
+"""When a job is tried again that the disk did not let write down."""
 
 LOOK = 30.0
 """Seconds after which the clock is read again: somebody may have set it."""

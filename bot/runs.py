@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from bot.board import Board
 from bot.config import Settings
 from bot.crew import Crew
 from bot.inspections import close_inspections
+from bot.line.pace import Pace
 from bot.masking import Masker
 from bot.material import Materials
 from bot.objections import question_meant, refuse_late, refuse_twice
@@ -29,16 +31,14 @@ from plans.events import (
 )
 from plans.lookout import giving_way
 from plans.phases import Plan
+from plans.quantities import spell
 from plans.records import Run
 from vmops.perform import Performer
 
 log = logging.getLogger(__name__)
 
 LATER = frozenset({"roles_unknown", "machine_unknown"})
-"""Refusals for want of an answer from somebody who may give it a minute later."""
-
-AGAIN = timedelta(minutes=1)
-"""When a run is tried again that the disk did not let write down, or whose starter Slack says nothing of."""
+"""Refusals for want of an answer from somebody who may give it a moment later."""
 
 
 class Runs:
@@ -67,6 +67,7 @@ class Runs:
         self._masker = masker
         self._crew = Crew(board, settings, materials, performer, masker)
         self._admittance = Admittance(board, materials, performer, roles)
+        self._pace = Pace({}, time.monotonic)
         self._going: dict[int, threading.Thread] = {}
         self._cancels: dict[int, threading.Event] = {}
         self._closing = False
@@ -215,14 +216,14 @@ class Runs:
             while (move := self._next(number, plan)) is not None:
                 plan = move[0]
                 self._perform(number, move[1])
+                self._pace.good(str(number))
         except Refusal as refusal:
             if refusal.code in LATER:
-                log.warning("run %d is carried on when that is known, the next try is in a minute: %s", number, refusal)
-                self.wake(number, self.board.now() + AGAIN)
+                self._try_again(number, f"is carried on when that is known: {refusal}")
             elif refusal.code != "stopping":
                 self._give_up(number, refusal.message)
         except OSError as error:
-            self._try_again(number, error)
+            self._try_again(number, f"cannot be written down: {error}")
         except Exception as error:
             log.exception("run %d", number)
             self._give_up(number, f"a fault in Quarterdeck itself, {type(error).__name__}: its log has more")
@@ -315,9 +316,11 @@ class Runs:
             if other.active and other.number != number:
                 self.enter(other.number)
 
-    def _try_again(self, number: int, error: OSError) -> None:
-        log.error("run %d cannot be written down (%s): it is tried again in a minute", number, error)
-        self.wake(number, self.board.now() + AGAIN)
+    def _try_again(self, number: int, why: str) -> None:
+        """Soon, and the less soon the oftener it came to nothing: what was away for a second is not met again."""
+        seconds = self._pace.fail(str(number))
+        log.warning("run %d %s; the next try is in %s", number, why, spell(seconds))
+        self.wake(number, self.board.now() + timedelta(seconds=seconds))
 
     def _give_up(self, number: int, why: str) -> None:
         with self.board.deciding:
@@ -326,4 +329,4 @@ class Runs:
                 try:
                     self._finish(run, "errored", self._masker.text(why + unfinished(run)))
                 except OSError as error:
-                    self._try_again(number, error)
+                    self._try_again(number, f"cannot be written down: {error}")

@@ -12,7 +12,7 @@ from builders import plan, started
 from scenes import Scene
 
 from bot.masking import Masker
-from bot.runs import AGAIN, Runs
+from bot.runs import Runs
 from plans import events as e
 from plans.errors import Refusal
 
@@ -74,8 +74,19 @@ def test_while_nobody_tells_which_machines_they_are_it_waits(tmp_path: Path, kin
     answers = iter([refuse("machine_unknown"), lambda: None])
     house = House(tmp_path, kind, lambda: next(answers)())
     assert house.verdict() == ""
-    assert house.woken == [(1, AGAIN)]
+    ((number, wait),) = house.woken
+    assert number == 1
+    assert timedelta(0) < wait <= timedelta(seconds=1.5)
     assert house.verdict() == "passed"
+
+
+def test_it_asks_the_less_often_the_longer_nobody_tells(tmp_path: Path) -> None:
+    house = House(tmp_path, "promotion", refuse("machine_unknown"))
+    assert {house.verdict() for _ in range(9)} == {""}
+    waits = [wait.total_seconds() for _, wait in house.woken]
+    assert waits[0] <= 1.5
+    assert all(2.0**n / 2 <= wait <= 2.0**n * 1.5 for n, wait in enumerate(waits[:6]))
+    assert all(30 <= wait <= 90 for wait in waits[6:])
 
 
 def test_what_goes_back_waits_for_no_vcenter(tmp_path: Path) -> None:

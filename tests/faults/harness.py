@@ -25,7 +25,8 @@ CHANNEL = "C01DEPLOYS"
 HERE = Path(__file__).parent
 STARTING, STOPPING, PATIENCE, LOOK = 30.0, 10.0, 150.0, 0.01
 """Seconds in which a process must be ready; in which a bot that is stopped must be gone; in which anything else must
-come (a run that a vCenter kept from going on is tried again after a minute); between two looks at the ledger."""
+come (a run that a vCenter keeps from going on is tried again after up to a minute and a half); between two looks at
+the ledger."""
 
 _ACT = """#!/bin/sh
 # act VM JOB SECONDS [COMMAND]: notes down that it began, takes so long, runs the command, notes that it ended.

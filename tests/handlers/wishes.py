@@ -214,7 +214,7 @@ PRESSED = {
     "approve": Case("R-1", "it counts once", "approval.given", released, each=True),
     **{
         f"answer:{choice}": Case("1/1", "already_answered", "run.decided", asking)
-        for choice in set(CHOICES) - {"fail", "failed", "done_with_help"}
+        for choice in sorted(set(CHOICES) - {"fail", "failed", "done_with_help"})
     },
 }
 ONLY_SAYS = {"revert"}
