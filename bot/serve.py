@@ -49,6 +49,9 @@ log = logging.getLogger("quarterdeck")
 PATIENCE = 3.0
 """Seconds that a start waits for Slack before it says `ready` without it."""
 
+LOOK = 0.5
+"""Seconds after which the main thread looks up: Python handles a signal there, and the system may wake another one."""
+
 STOP_WITHIN = 8.0
 """Seconds in which a stop is done, whatever hangs: what runs on the hosts goes on and is found again."""
 
@@ -68,7 +71,8 @@ def serve(config: Path) -> int:
     try:
         bot.start()
         print(f"quarterdeck is ready{bot.without_slack()}", file=sys.stderr, flush=True)
-        stop.wait()
+        while not stop.wait(LOOK):
+            pass
     finally:
         log.info("stopping: what runs on the hosts goes on there")
         bot.stop()

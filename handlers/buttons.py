@@ -33,4 +33,5 @@ def offered(deck: Deck, ts: str, at: str) -> int:
     if any(ts in release.messages.values() for release in deck.board.table(Release)):
         return 0
     then = datetime.fromisoformat(at) if at else datetime.fromtimestamp(float(ts or 0), UTC)
-    return max((run.number for run in deck.board.table(Run) if datetime.fromisoformat(run.at) <= then), default=0)
+    before = (run.number for run in deck.board.table(Run) if datetime.fromisoformat(run.at) < then)
+    return max(before, default=0)  # one of the same millisecond may have come after it

@@ -41,6 +41,8 @@ def told(evening: Evening, run: int) -> list[str]:
     evening.types(ADMIN, "/stage unlock crm-staging")
     posted = evening.records("environment.unlocked")[-1]["seq"]
     evening.soon(lambda: evening.records("message.posted", key=f"notice/{posted}"), "the channel is not told")
+    if evening.records("message.posted", key=f"run/{run}"):  # what stands in the channel is told before any thread
+        evening.soon(lambda: evening.records("message.posted", key=f"run/{run}/end"), "its end is not told")
     return [r["data"]["key"] for r in evening.records("message.posted") if r["data"]["key"].startswith(f"run/{run}")]
 
 
