@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed lint
 	$(BIN)/pytest -n 4 --dist loadfile
 
-# Every fault as often as it takes to trust it, most of an hour, three at once; `make test` has a sample of it.
+# Every fault as often as it takes to trust it, 40 minutes, three at once; `make test` has a sample of it.
 faults: $(VENV)/installed
 	QUARTERDECK_FAULTS=all $(BIN)/pytest -n 3 --dist worksteal tests/faults tests/vmops/test_faults.py
 
